@@ -1,0 +1,1 @@
+//! everturn-port-manager
