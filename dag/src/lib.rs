@@ -1,1 +1,11 @@
-//! everturn-dag
+//! Content addresses, dag-cbor nodes and the store.
+//!
+//! Layer 0: knows no message, no container, no clock. Everything above addresses immutable bytes through
+//! [`address`] and keeps its live state in a [`Store`].
+
+pub mod address;
+pub mod store;
+
+pub use cid::Cid;
+pub use ipld_core::ipld::Ipld;
+pub use store::{Batch, MemoryStore, Reader, Space, Store, StoreError};

@@ -1,0 +1,19 @@
+//! The address of bytes: CIDv1 over sha2-256, codec dag-cbor (a node) or raw (bytes as they are).
+
+use cid::Cid;
+use multihash_codetable::{Code, MultihashDigest};
+
+/// Multicodec of dag-cbor (<https://github.com/multiformats/multicodec>).
+pub const DAG_CBOR: u64 = 0x71;
+/// Multicodec of raw bytes.
+pub const RAW: u64 = 0x55;
+
+/// The address of an encoded dag-cbor node.
+pub fn node_cid(encoded: &[u8]) -> Cid {
+    Cid::new_v1(DAG_CBOR, Code::Sha2_256.digest(encoded))
+}
+
+/// The address of raw bytes.
+pub fn raw_cid(bytes: &[u8]) -> Cid {
+    Cid::new_v1(RAW, Code::Sha2_256.digest(bytes))
+}
