@@ -4,8 +4,10 @@
 //! [`address`] and keeps its live state in a [`Store`].
 
 pub mod address;
+pub mod node;
 pub mod store;
 
 pub use cid::Cid;
 pub use ipld_core::ipld::Ipld;
+pub use node::NodeError;
 pub use store::{Batch, MemoryStore, Reader, Space, Store, StoreError};

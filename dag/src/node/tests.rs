@@ -1,0 +1,214 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::{Cid, Ipld, address};
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+/// The meaning of "strict", slowly: decodes, and encodes back to the same bytes.
+fn round_trips(bytes: &[u8]) -> bool {
+    let Ok(value) = serde_ipld_dagcbor::from_slice::<Ipld>(bytes) else { return false };
+    serde_ipld_dagcbor::to_vec(&value).is_ok_and(|again| again == bytes)
+}
+
+fn lists(levels: usize) -> Vec<u8> {
+    let mut bytes = vec![0x81; levels - 1];
+    bytes.push(0x80);
+    bytes
+}
+
+#[test]
+fn a_type_goes_out_sorted_and_comes_back() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct State {
+        ports: BTreeMap<String, Cid>,
+        nonce: Vec<u8>,
+        a: Option<f64>,
+    }
+    let link = address::raw_cid(b"x");
+    let state = State { ports: [("first".to_owned(), link)].into(), nonce: vec![1, 0], a: None };
+    let bytes = encode(&state).unwrap();
+    assert_eq!(&bytes[..5], &hex("a3 61 61 f6 65")[..], "the shortest key comes first");
+    assert_eq!(decode::<State>(&bytes).unwrap(), state);
+}
+
+#[test]
+fn floats_have_one_form() {
+    assert_eq!(encode(&Ipld::Float(-0.0)).unwrap(), hex("fb 0000000000000000"));
+    for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(matches!(encode(&Ipld::Float(float)), Err(NodeError::Unrepresentable(_))), "{float}");
+    }
+}
+
+#[test]
+fn integers_reach_64_bits_and_no_further() {
+    for number in [u64::MAX as i128, -(u64::MAX as i128) - 1, i64::MIN as i128, 23, 24, -24, -25] {
+        let bytes = encode(&Ipld::Integer(number)).unwrap();
+        assert_eq!(decode::<Ipld>(&bytes).unwrap(), Ipld::Integer(number));
+    }
+    assert!(encode(&Ipld::Integer(u64::MAX as i128 + 1)).is_err());
+}
+
+#[test]
+fn a_key_that_is_no_text_or_comes_twice_is_not_encoded() {
+    assert!(encode(&BTreeMap::from([(1, 2)])).is_err());
+    #[derive(Serialize)]
+    struct Inner {
+        a: u8,
+    }
+    #[derive(Serialize)]
+    struct Outer {
+        a: u8,
+        #[serde(flatten)]
+        inner: Inner,
+    }
+    assert!(encode(&Outer { a: 1, inner: Inner { a: 2 } }).is_err());
+}
+
+#[test]
+fn every_loose_form_is_refused_with_its_place() {
+    use NodeError::*;
+    let cases: &[(&str, fn(&NodeError) -> bool)] = &[
+        ("", |error| matches!(error, Truncated { at: 0 })),
+        ("62 61", |error| matches!(error, Truncated { at: 2 })),
+        ("9b ffffffffffffffff 00", |error| matches!(error, Truncated { .. })),
+        ("5b ffffffffffffffff 00", |error| matches!(error, Truncated { .. })),
+        ("01 02", |error| matches!(error, Trailing { at: 1 })),
+        ("18 17", |error| matches!(error, NotStrict { at: 0, .. })),
+        ("39 00ff", |error| matches!(error, NotStrict { .. })),
+        ("1a 0000ffff", |error| matches!(error, NotStrict { .. })),
+        ("1b 00000000ffffffff", |error| matches!(error, NotStrict { .. })),
+        ("58 01 61", |error| matches!(error, NotStrict { .. })),
+        ("5f 41 61 ff", |error| matches!(error, NotStrict { .. })),
+        ("9f ff", |error| matches!(error, NotStrict { .. })),
+        ("bf ff", |error| matches!(error, NotStrict { .. })),
+        ("1c", |error| matches!(error, Forbidden { .. })),
+        ("a2 61 62 01 61 61 02", |error| matches!(error, NotStrict { at: 4, .. })),
+        ("a2 62 61 61 01 61 62 02", |error| matches!(error, NotStrict { .. })),
+        ("a2 61 61 01 61 61 02", |error| matches!(error, Forbidden { at: 4, .. })),
+        ("a1 01 02", |error| matches!(error, Forbidden { at: 1, .. })),
+        ("61 ff", |error| matches!(error, Forbidden { at: 1, .. })),
+        ("f7", |error| matches!(error, Forbidden { .. })),
+        ("f8 20", |error| matches!(error, Forbidden { .. })),
+        ("f9 3c00", |error| matches!(error, NotStrict { .. })),
+        ("fa 3f800000", |error| matches!(error, NotStrict { .. })),
+        ("fb 7ff8000000000000", |error| matches!(error, Forbidden { .. })),
+        ("fb fff0000000000000", |error| matches!(error, Forbidden { .. })),
+        ("fb 8000000000000000", |error| matches!(error, NotStrict { .. })),
+        ("c0 60", |error| matches!(error, Forbidden { .. })),
+        ("c2 41 01", |error| matches!(error, Forbidden { .. })),
+        ("d9 002a 41 00", |error| matches!(error, NotStrict { .. })),
+        ("d8 2a 41 00", |error| matches!(error, Forbidden { .. })),
+        ("d8 2a 60", |error| matches!(error, Forbidden { .. })),
+        // A whole CID with one byte after it, and one without the leading zero.
+        ("d8 2a 46 00 01 55 00 00 00", |error| matches!(error, Forbidden { .. })),
+        ("d8 2a 44 01 55 00 00", |error| matches!(error, Forbidden { .. })),
+        // A CID whose codec takes a byte more than it needs.
+        ("d8 2a 46 00 01 d5 00 00 00", |error| matches!(error, Forbidden { .. })),
+    ];
+    for (text, expected) in cases {
+        let bytes = hex(text);
+        let error = validate(&bytes).expect_err(text);
+        assert!(expected(&error), "{text}: {error:?}");
+        assert!(decode::<Ipld>(&bytes).is_err(), "{text}");
+        assert!(!round_trips(&bytes), "{text}");
+    }
+}
+
+#[test]
+fn depth_is_bounded_on_both_sides() {
+    let most = lists(DEPTH_MAX);
+    let value = decode::<Ipld>(&most).unwrap();
+    assert_eq!(encode(&value).unwrap(), most);
+    assert_eq!(validate(&lists(DEPTH_MAX + 1)), Err(NodeError::TooDeep { at: DEPTH_MAX }));
+    assert!(matches!(encode(&Ipld::List(vec![value])), Err(NodeError::TooDeep { .. })));
+    assert!(matches!(decode::<Ipld>(&lists(1_000_000)), Err(NodeError::TooDeep { .. })));
+}
+
+#[test]
+fn the_deepest_value_decodes_on_a_small_stack() {
+    let mut bytes = b"\xa1\x61a".repeat(DEPTH_MAX);
+    bytes.push(0x01);
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    let value = thread.spawn(move || decode::<Ipld>(&bytes).is_ok()).unwrap().join().unwrap();
+    assert!(value);
+}
+
+#[test]
+fn a_shape_that_does_not_fit_is_no_strictness_error() {
+    assert!(matches!(decode::<u8>(&hex("61 61")), Err(NodeError::Shape(_))));
+    assert!(matches!(decode::<u8>(&hex("19 0100")), Err(NodeError::Shape(_))));
+}
+
+fn ipld() -> impl Strategy<Value = Ipld> {
+    let leaf = prop_oneof![
+        Just(Ipld::Null),
+        any::<bool>().prop_map(Ipld::Bool),
+        any::<u64>().prop_map(|number| Ipld::Integer(number.into())),
+        any::<u64>().prop_map(|number| Ipld::Integer(-1 - i128::from(number))),
+        (0..300i128).prop_map(Ipld::Integer),
+        any::<f64>().prop_filter("finite", |float| float.is_finite()).prop_map(Ipld::Float),
+        ".{0,30}".prop_map(Ipld::String),
+        proptest::collection::vec(any::<u8>(), 0..300).prop_map(Ipld::Bytes),
+        any::<[u8; 4]>().prop_map(|seed| Ipld::Link(address::node_cid(&seed))),
+    ];
+    leaf.prop_recursive(6, 60, 8, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..30).prop_map(Ipld::List),
+            proptest::collection::btree_map(".{0,4}", inner, 0..8).prop_map(Ipld::Map),
+        ]
+    })
+}
+
+fn agree(bytes: &[u8]) {
+    assert_eq!(validate(bytes).is_ok(), round_trips(bytes), "{bytes:02x?}");
+    assert_eq!(validate(bytes).is_ok(), decode::<Ipld>(bytes).is_ok(), "{bytes:02x?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn what_encodes_is_accepted_and_means_the_same(value in ipld()) {
+        let bytes = encode(&value).unwrap();
+        let again: Ipld = decode(&bytes).unwrap();
+        // Equal but for the sign of zero, which the encoding drops.
+        prop_assert_eq!(encode(&again).unwrap(), bytes);
+        prop_assert_eq!(again, value);
+    }
+
+    #[test]
+    fn accepted_is_what_round_trips_after_any_damage(
+        value in ipld(),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..4),
+    ) {
+        let mut bytes = encode(&value).unwrap();
+        for (place, byte, kind) in edits {
+            let at = place.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes[at] ^= 1 << (byte & 7),
+                2 => bytes.insert(at, byte),
+                _ if bytes.len() > 1 => drop(bytes.remove(at)),
+                _ => {}
+            }
+        }
+        agree(&bytes);
+    }
+
+    #[test]
+    fn accepted_is_what_round_trips_for_arbitrary_bytes(
+        bytes in proptest::collection::vec(
+            prop_oneof![any::<u8>(), prop::sample::select(&b"\xa2\xa1\x61\x62\x81\x82\xd8\x2a\xfb\xf6\x18\x00\x40\x45"[..])],
+            0..24,
+        ),
+    ) {
+        agree(&bytes);
+    }
+}
