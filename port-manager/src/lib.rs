@@ -1,1 +1,16 @@
-//! everturn-port-manager
+//! One container's ports, their queues, and the order between them.
+//!
+//! Layer 1, pure: no I/O, no async, no container. The exo-interface asks which message is next and applies
+//! what a turn did; the hypervisor puts messages in. Nothing here knows how a message is handled.
+
+mod delivery;
+mod id;
+mod manager;
+mod port;
+mod ticks;
+
+pub use delivery::{Delivery, Kind, Message, ReceiptId};
+pub use id::{ContainerId, Nonce};
+pub use manager::{Bindings, Head, PortManager, Source};
+pub use port::{Port, PortName, PortNameError, PortRef};
+pub use ticks::Ticks;

@@ -1,0 +1,141 @@
+//! What a container type must be able to do.
+
+use std::collections::BTreeMap;
+
+use everturn_dag::Ipld;
+use everturn_port_manager::{ContainerId, Delivery};
+
+use crate::{BlockReader, BlockWriter, ExoError, StateReader, StateWriter, Turn, Verdict};
+
+/// What a turn is about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// A delivery: the program to begin with, a message, an exception, a line.
+    Delivery(std::sync::Arc<Delivery>),
+    /// Collect garbage: a turn of its own with its own fuel.
+    Collect,
+    /// The collection did not fit its fuel; do not ask for it again soon.
+    Postpone,
+}
+
+/// Bounds that can change an outcome; part of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel of one turn.
+    pub turn_fuel: u64,
+    /// Fuel of one turn of the cycle collector, per byte of heap.
+    pub collect_fuel_per_byte: u64,
+    /// Largest heap, in bytes.
+    pub heap_bytes_max: u64,
+    /// Largest message, in bytes.
+    pub message_bytes_max: usize,
+    /// Ports that one container may bind.
+    pub ports_max: usize,
+    /// Effects that one turn may record.
+    pub effects_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            turn_fuel: 2_000_000_000,
+            collect_fuel_per_byte: 1_000,
+            heap_bytes_max: 1 << 30,
+            message_bytes_max: 16 << 20,
+            ports_max: 100_000,
+            effects_max: 100_000,
+        }
+    }
+}
+
+/// What a type is told when it makes or wakes a container.
+#[derive(Clone, Copy)]
+pub struct TypeContext<'a> {
+    /// Who the container is.
+    pub id: ContainerId,
+    /// Its bounds.
+    pub limits: &'a Limits,
+    /// Its committed state; empty for a new one.
+    pub state: &'a dyn StateReader,
+    /// Blocks that the state refers to.
+    pub blocks: &'a dyn BlockReader,
+}
+
+/// What a container costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Linear memory or state, in bytes.
+    pub heap_bytes: u64,
+    /// Memory that bookkeeping takes beside it, in bytes.
+    pub bookkeeping_bytes: u64,
+}
+
+/// One actor's code and state, as the exo-interface drives it.
+///
+/// Calls come in this order: any number of [`run`](Container::run); [`savepoint`](Container::savepoint) or
+/// [`rollback`](Container::rollback) between turns; [`commit`](Container::commit) right after a savepoint;
+/// [`settled`](Container::settled) when what the newest commit wrote is in the store.
+pub trait Container: Send {
+    /// Handles one input to completion. After an exception the container may be half-way: a rollback follows.
+    ///
+    /// # Errors
+    /// If the host fails, not the guest.
+    fn run(&mut self, turn: &mut Turn, input: &Input) -> Result<Verdict, ExoError>;
+
+    /// Whether a [`Input::Collect`] turn should follow, by a rule over the container's own state.
+    fn due(&mut self) -> bool {
+        false
+    }
+
+    /// Notes the present state as the one that a rollback returns to.
+    ///
+    /// # Errors
+    /// If memory cannot be tracked or the store not read.
+    fn savepoint(&mut self, state: &dyn StateReader) -> Result<(), ExoError>;
+
+    /// Returns to the newest savepoint.
+    ///
+    /// # Errors
+    /// As [`Container::savepoint`].
+    fn rollback(&mut self, state: &dyn StateReader) -> Result<(), ExoError>;
+
+    /// Writes what changed since the last commit.
+    ///
+    /// # Errors
+    /// If the changes cannot be encoded.
+    fn commit(&mut self, state: &mut dyn StateWriter) -> Result<(), ExoError>;
+
+    /// The store now holds what the newest commit wrote: copies kept for it may go.
+    fn settled(&mut self) {}
+
+    /// What it costs in memory.
+    fn footprint(&self) -> Footprint;
+}
+
+/// A registered container type.
+pub trait ContainerType: Send + Sync {
+    /// Makes a container that has not run yet; its first input is [`Kind::Create`](everturn_port_manager::Kind).
+    ///
+    /// # Errors
+    /// If the host has no memory for it.
+    fn create(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError>;
+
+    /// Wakes a container from its committed state.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    fn load(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError>;
+
+    /// The container's own fields of its state node, from committed state alone; adds the blocks they link to.
+    /// `state` may be written too: a flush notes there what it need not hash again.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    fn flush(
+        &self,
+        state: &dyn StateReader,
+        notes: &mut dyn StateWriter,
+        blocks: &mut dyn BlockWriter,
+    ) -> Result<BTreeMap<String, Ipld>, ExoError>;
+}

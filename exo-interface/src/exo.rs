@@ -1,0 +1,374 @@
+//! One container's life: it takes the next delivery, runs it as a turn, and goes back when the turn fails.
+//!
+//! Invariants:
+//! 1. Between calls the container is at the end of a turn that was done, never half-way.
+//! 2. `since` holds every turn that was done since the newest savepoint: going back is a rollback and these
+//!    turns once more, on their recorded answers (design, 6.3).
+//! 3. Ticks never go back, not even with a turn that is discarded.
+//! 4. A collection follows the turn that made it due at once, so no commit falls between.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use everturn_port_manager::{Bindings, ContainerId, Delivery, Kind, PortManager, Source, Ticks};
+use serde::{Deserialize, Serialize};
+
+use crate::turn::{Closed, Facts, Record, again, live};
+use crate::{
+    Container, ContainerType, Effects, Exception, ExceptionKind, ExoError, Input, StateWriter, Turn,
+    TypeContext, Verdict,
+};
+
+/// When savepoints are taken. Never part of an outcome, only of its cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Turns between savepoints; `None` adapts to how often the container throws.
+    pub savepoint_turns: Option<u32>,
+}
+
+/// The longest span between savepoints, in turns.
+const SPAN_TURNS_MAX: u32 = 1_024;
+/// What going back may cost at most, in fuel of turns to run again (about 10 ms).
+const SPAN_FUEL_MAX: u64 = 20_000_000;
+/// What the records of a span may take, in bytes.
+const SPAN_BYTES_MAX: usize = 1 << 20;
+
+/// What is durable of an exo-interface beside the container's own state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeRecord {
+    /// The container's type.
+    #[serde(rename = "type")]
+    pub container_type: Arc<str>,
+    /// Who owns it; `None` is the host.
+    pub parent: Option<ContainerId>,
+    /// Its logical time.
+    pub ticks: Ticks,
+    /// The newest date that it saw, in milliseconds since 1970.
+    pub date_ms: u64,
+    /// Whether its creation turn is done.
+    pub born: bool,
+    /// Ports, queues, nonce.
+    pub ports: PortManager,
+}
+
+/// A turn that was done, kept until the next savepoint.
+#[derive(Debug)]
+struct Since {
+    input: Input,
+    facts: Facts,
+    record: Arc<Record>,
+}
+
+/// What came of one turn, for the hypervisor to carry out.
+#[derive(Debug)]
+pub struct Stepped {
+    /// What was taken, and where it waited; `None` for a collection.
+    pub taken: Option<(Source, Arc<Delivery>)>,
+    /// What it burnt.
+    pub burnt: Ticks,
+    /// The container's ticks after it.
+    pub ticks: Ticks,
+    /// What should happen, and what the ports become; or why nothing does.
+    pub outcome: Result<(Effects, Bindings), Exception>,
+}
+
+/// A container with its ports, ticks and turns.
+pub struct ExoInterface {
+    id: ContainerId,
+    record: RuntimeRecord,
+    container: Option<Box<dyn Container>>,
+    since: Vec<Since>,
+    since_fuel: u64,
+    since_bytes: usize,
+    span_turns: u32,
+    calm_turns: u32,
+    changed: bool,
+}
+
+/// What an exo-interface needs from outside to run its container.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The container's type, if it is registered.
+    pub container_type: Option<&'a dyn ContainerType>,
+    /// Store and bounds.
+    pub context: TypeContext<'a>,
+    /// Savepoints.
+    pub policy: Policy,
+    /// Raised by a person who wants the turn discarded.
+    pub interrupt: Option<&'a Arc<AtomicBool>>,
+    /// The cost of a turn that burns less.
+    pub turn_cost: Ticks,
+}
+
+impl ExoInterface {
+    /// A container that does not exist anywhere yet. Its first delivery is to be its creation.
+    pub fn create(id: ContainerId, container_type: Arc<str>, parent: Option<ContainerId>) -> ExoInterface {
+        let record = RuntimeRecord {
+            container_type,
+            parent,
+            ticks: Ticks::ZERO,
+            date_ms: 0,
+            born: false,
+            ports: PortManager::default(),
+        };
+        ExoInterface { changed: true, ..ExoInterface::resume(id, record) }
+    }
+
+    /// A container from its runtime record; its state is read when it is first needed.
+    pub fn resume(id: ContainerId, record: RuntimeRecord) -> ExoInterface {
+        ExoInterface {
+            id,
+            record,
+            container: None,
+            since: Vec::new(),
+            since_fuel: 0,
+            since_bytes: 0,
+            span_turns: SPAN_TURNS_MAX,
+            calm_turns: 0,
+            changed: false,
+        }
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> ContainerId {
+        self.id
+    }
+
+    /// What is durable of it.
+    pub fn record(&self) -> &RuntimeRecord {
+        &self.record
+    }
+
+    /// Its ports.
+    pub fn ports(&self) -> &PortManager {
+        &self.record.ports
+    }
+
+    /// Its ports, for the hypervisor to put messages in and to apply bindings.
+    pub fn ports_mut(&mut self) -> &mut PortManager {
+        self.changed = true;
+        &mut self.record.ports
+    }
+
+    /// Gives it to another owner: its port was moved.
+    pub fn set_parent(&mut self, parent: Option<ContainerId>) {
+        self.changed = true;
+        self.record.parent = parent;
+    }
+
+    /// Whether anything differs from its last commit.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Whether its container is in memory.
+    pub fn is_loaded(&self) -> bool {
+        self.container.is_some()
+    }
+
+    /// The container in memory, if it is.
+    pub fn container(&self) -> Option<&dyn Container> {
+        self.container.as_deref()
+    }
+
+    /// Takes the next delivery and runs it. `None` if nothing waits.
+    ///
+    /// # Errors
+    /// If the host fails.
+    pub fn step(&mut self, around: &Surroundings<'_>) -> Result<Option<Stepped>, ExoError> {
+        let Some((source, delivery)) = self.record.ports.pop() else { return Ok(None) };
+        self.changed = true;
+        let delivery = Arc::new(delivery);
+        self.record.ticks = self.record.ticks.max(delivery.at);
+        self.record.date_ms = self.record.date_ms.max(delivery.date_ms);
+        let mut stepped = match self.wake(around)? {
+            Ok(()) => {
+                self.run(around, Input::Delivery(delivery.clone()), around.context.limits.turn_fuel)?
+            }
+            Err(exception) => self.discarded(exception, Ticks::ZERO, around.turn_cost),
+        };
+        if delivery.kind == Kind::Create && stepped.outcome.is_ok() {
+            self.record.born = true;
+        }
+        stepped.taken = Some((source, delivery));
+        Ok(Some(stepped))
+    }
+
+    /// Runs the collection that the last turn made due, if it did.
+    ///
+    /// # Errors
+    /// If the host fails.
+    pub fn collect(&mut self, around: &Surroundings<'_>) -> Result<Option<Stepped>, ExoError> {
+        let Some(container) = &mut self.container else { return Ok(None) };
+        if !container.due() {
+            return Ok(None);
+        }
+        let heap_bytes = container.footprint().heap_bytes;
+        let fuel = heap_bytes.saturating_mul(around.context.limits.collect_fuel_per_byte);
+        let collected = self.run(around, Input::Collect, fuel)?;
+        if collected.outcome.is_ok() {
+            return Ok(Some(collected));
+        }
+        let mut postponed = self.run(around, Input::Postpone, around.context.limits.turn_fuel)?;
+        postponed.burnt = postponed.burnt.after(collected.burnt);
+        Ok(Some(postponed))
+    }
+
+    /// Notes the present state, writes what changed since the last commit, and gives the runtime record.
+    ///
+    /// # Errors
+    /// If the host fails.
+    pub fn commit(
+        &mut self,
+        around: &Surroundings<'_>,
+        state: &mut dyn StateWriter,
+    ) -> Result<&RuntimeRecord, ExoError> {
+        if self.container.is_some() {
+            self.savepoint(around)?;
+        }
+        if let Some(container) = self.container.as_mut().filter(|_| self.record.born) {
+            container.commit(state)?;
+        }
+        self.changed = false;
+        Ok(&self.record)
+    }
+
+    /// The newest commit is in the store, and nothing changed since if `unload`: the container may leave memory.
+    pub fn settled(&mut self, unload: Unload) {
+        if unload == Unload::Now && !self.changed && self.record.born {
+            self.container = None;
+        } else if let Some(container) = &mut self.container {
+            container.settled();
+        }
+    }
+
+    fn wake(&mut self, around: &Surroundings<'_>) -> Result<Result<(), Exception>, ExoError> {
+        if self.container.is_some() {
+            return Ok(Ok(()));
+        }
+        let Some(container_type) = around.container_type else {
+            let text = format!("no container type {:?} is registered", self.record.container_type);
+            return Ok(Err(Exception::new(ExceptionKind::UnknownType, text)));
+        };
+        let container = match self.record.born {
+            true => container_type.load(around.context)?,
+            false => container_type.create(around.context)?,
+        };
+        self.container = Some(container);
+        Ok(Ok(()))
+    }
+
+    fn run(&mut self, around: &Surroundings<'_>, input: Input, fuel: u64) -> Result<Stepped, ExoError> {
+        let facts = Facts {
+            id: self.id,
+            parent: self.record.parent,
+            ticks: self.record.ticks,
+            date_ms: self.record.date_ms,
+            limits: *around.context.limits,
+            fuel,
+        };
+        let ports = std::mem::take(&mut self.record.ports);
+        let turn = Turn::open(facts, ports, message_of(&input), live());
+        let (verdict, closed) = self.drive(turn.interruptible(around.interrupt.cloned()), &input)?;
+        let Closed { ports, bindings, effects, burnt, mode } = closed;
+        self.record.ports = ports;
+        match verdict {
+            Verdict::Done => {
+                self.note(around, Since { input, facts, record: Arc::new(mode.into_record()) }, burnt)?;
+                Ok(self.done(effects, bindings, burnt, around.turn_cost))
+            }
+            Verdict::Exception(exception) => {
+                self.go_back(around)?;
+                Ok(self.discarded(exception, burnt, around.turn_cost))
+            }
+        }
+    }
+
+    fn drive(&mut self, mut turn: Turn, input: &Input) -> Result<(Verdict, Closed), ExoError> {
+        let id = self.id;
+        let container = self.container.as_mut().ok_or_else(|| ExoError::Engine {
+            container: id.to_string(),
+            source: "it is not in memory".into(),
+        })?;
+        let verdict = container.run(&mut turn, input)?;
+        Ok((verdict, turn.close()))
+    }
+
+    fn note(&mut self, around: &Surroundings<'_>, since: Since, burnt: Ticks) -> Result<(), ExoError> {
+        self.since_fuel = self.since_fuel.saturating_add(burnt.0);
+        self.since_bytes += since.record.bytes() + message_of(&since.input).map_or(0, |message| message.data.len());
+        self.since.push(since);
+        self.calm_turns = self.calm_turns.saturating_add(1);
+        if self.calm_turns >= 4 * self.span_turns {
+            self.span_turns = (2 * self.span_turns).min(SPAN_TURNS_MAX);
+            self.calm_turns = 0;
+        }
+        let span_turns = around.policy.savepoint_turns.unwrap_or(self.span_turns);
+        let long = self.since.len() >= span_turns as usize;
+        let dear = self.since_fuel >= SPAN_FUEL_MAX || self.since_bytes >= SPAN_BYTES_MAX;
+        let adaptive = around.policy.savepoint_turns.is_none();
+        if long || (adaptive && dear) { self.savepoint(around) } else { Ok(()) }
+    }
+
+    fn savepoint(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
+        if let Some(container) = self.container.as_mut().filter(|_| !self.since.is_empty()) {
+            container.savepoint(around.context.state)?;
+        }
+        self.since.clear();
+        self.since_fuel = 0;
+        self.since_bytes = 0;
+        Ok(())
+    }
+
+    /// Returns to the end of the last turn that was done.
+    fn go_back(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
+        if let Some(container) = &mut self.container {
+            container.rollback(around.context.state)?;
+        }
+        let since = std::mem::take(&mut self.since);
+        for Since { input, facts, record } in &since {
+            let turn = Turn::open(*facts, PortManager::default(), message_of(input), again(record.clone()));
+            let (verdict, closed) = self.drive(turn, input)?;
+            let divergence = match verdict {
+                Verdict::Done => closed.mode.divergence(),
+                Verdict::Exception(exception) => Some(format!("it failed: {exception}")),
+            };
+            if let Some(what) = divergence {
+                return Err(ExoError::Diverged { container: self.id.to_string(), what });
+            }
+        }
+        self.since = since;
+        self.savepoint(around)?;
+        self.span_turns = (self.span_turns / 4).max(1);
+        self.calm_turns = 0;
+        Ok(())
+    }
+
+    fn done(&mut self, effects: Effects, bindings: Bindings, burnt: Ticks, turn_cost: Ticks) -> Stepped {
+        let burnt = burnt.max(turn_cost);
+        self.record.ticks = self.record.ticks.after(burnt);
+        Stepped { taken: None, burnt, ticks: self.record.ticks, outcome: Ok((effects, bindings)) }
+    }
+
+    fn discarded(&mut self, exception: Exception, burnt: Ticks, turn_cost: Ticks) -> Stepped {
+        let burnt = burnt.max(turn_cost);
+        self.record.ticks = self.record.ticks.after(burnt);
+        Stepped { taken: None, burnt, ticks: self.record.ticks, outcome: Err(exception) }
+    }
+}
+
+/// Whether a settled container leaves memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unload {
+    /// It stays.
+    Never,
+    /// It goes if nothing changed since.
+    Now,
+}
+
+fn message_of(input: &Input) -> Option<&everturn_port_manager::Message> {
+    match input {
+        Input::Delivery(delivery) => Some(&delivery.message),
+        Input::Collect | Input::Postpone => None,
+    }
+}

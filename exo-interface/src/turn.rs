@@ -1,0 +1,477 @@
+//! What a guest may do in a turn. Every call only records; nothing is visible to anyone before the turn is done.
+//!
+//! Invariants:
+//! 1. The port manager is read, never changed: a discarded turn needs no undoing.
+//! 2. A handle is good for one turn. It stands for a bound port, the parent, or a loose port, which is in the
+//!    hand of the turn: created in it, come with its message, or unbound in it. A loose port that the turn
+//!    neither binds nor sends is deleted at its end.
+//! 3. Run again, a turn gets the answers of its first run and has no effects; a call that differs is an error.
+
+mod effect;
+mod record;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use everturn_port_manager::{Bindings, ContainerId, Message, PortManager, PortName, PortRef, Ticks};
+
+pub use effect::{Creation, Effect, Effects, LogLevel, Sending};
+pub(crate) use record::{Answer, Record};
+
+use crate::{Exception, Limits, Refusal};
+use record::{Call, Mode};
+
+/// A turn-scoped number for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub u32);
+
+/// How a container's run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// To completion; its effects happen.
+    Done,
+    /// By an exception; nothing of it happens.
+    Exception(Exception),
+}
+
+/// What stands behind a handle.
+#[derive(Clone, Debug, PartialEq)]
+enum Held {
+    Parent,
+    Bound(PortName),
+    Loose(PortRef),
+    Gone,
+}
+
+/// Facts of the receiver that a turn may read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) id: ContainerId,
+    pub(crate) parent: Option<ContainerId>,
+    pub(crate) ticks: Ticks,
+    pub(crate) date_ms: u64,
+    pub(crate) limits: Limits,
+    /// What a replay must see again, and what the turn may burn.
+    pub(crate) fuel: u64,
+}
+
+/// One turn of one container.
+#[derive(Debug)]
+pub struct Turn {
+    facts: Facts,
+    ports: PortManager,
+    held: Vec<Held>,
+    message_ports: u32,
+    bindings: Bindings,
+    bound: usize,
+    effects: Effects,
+    burnt: u64,
+    interrupt: Option<Arc<AtomicBool>>,
+    mode: Mode,
+}
+
+impl Turn {
+    pub(crate) fn open(facts: Facts, ports: PortManager, message: Option<&Message>, mode: Mode) -> Turn {
+        let came = message.map_or(&[][..], |message| &message.ports);
+        let bindings = Bindings { nonce: ports.nonce(), changed: BTreeMap::new() };
+        Turn {
+            held: came.iter().map(|port| Held::Loose(port.clone())).collect(),
+            message_ports: came.len() as u32,
+            bound: ports.len(),
+            facts,
+            ports,
+            bindings,
+            effects: Effects::default(),
+            burnt: 0,
+            interrupt: None,
+            mode,
+        }
+    }
+
+    pub(crate) fn interruptible(mut self, by: Option<Arc<AtomicBool>>) -> Turn {
+        self.interrupt = by;
+        self
+    }
+
+    /// A flag that a person may raise to have this turn discarded.
+    pub fn interrupt(&self) -> Option<&Arc<AtomicBool>> {
+        self.interrupt.as_ref()
+    }
+
+    /// Closes the turn: the port manager as it was, what it recorded, and its bindings. Loose ports that are
+    /// still in hand become deletions.
+    pub(crate) fn close(mut self) -> Closed {
+        for held in std::mem::take(&mut self.held) {
+            if let Held::Loose(reference) = held {
+                self.effects.push(Effect::Delete(reference));
+            }
+        }
+        Closed {
+            ports: self.ports,
+            bindings: self.bindings,
+            effects: self.effects,
+            burnt: Ticks(self.burnt),
+            mode: self.mode,
+        }
+    }
+
+    /// The container's own id.
+    pub fn id(&self) -> ContainerId {
+        self.facts.id
+    }
+
+    /// The date of this turn's input, in milliseconds since 1970.
+    pub fn date_ms(&self) -> u64 {
+        self.facts.date_ms
+    }
+
+    /// The fuel that this turn may burn.
+    pub fn fuel(&self) -> u64 {
+        self.facts.fuel
+    }
+
+    /// The container's bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.facts.limits
+    }
+
+    /// How many ports came with the message; their handles count from zero.
+    pub fn message_ports(&self) -> u32 {
+        self.message_ports
+    }
+
+    /// The container's ticks now: those it began the turn with and what it burnt since.
+    pub fn ticks(&mut self) -> Ticks {
+        self.number(Call::Ticks, &[], |turn| Ok(turn.now().0 as i64)).map_or(Ticks::ZERO, |n| Ticks(n as u64))
+    }
+
+    /// Burns ticks.
+    pub fn increment_ticks(&mut self, ticks: Ticks) {
+        self.burnt = self.burnt.saturating_add(ticks.0);
+    }
+
+    /// Sets what the turn has burnt so far: metered guests report a total.
+    pub fn set_burnt(&mut self, ticks: Ticks) {
+        self.burnt = ticks.0;
+    }
+
+    /// Makes a child container, which runs `data` as its first message. The handle is loose until bound or sent.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`].
+    pub fn create(&mut self, container_type: &str, data: &[u8]) -> Result<Handle, Refusal> {
+        self.handle(Call::Create, &[container_type.as_bytes(), data], |turn| {
+            turn.check_data(data)?;
+            let id = turn.facts.id.child(turn.bindings.nonce);
+            turn.bindings.nonce = turn.bindings.nonce.next();
+            let reference = PortRef { id, container_type: container_type.into() };
+            let at = turn.now();
+            turn.effects.push(Effect::Create(Creation { reference: reference.clone(), data: data.to_vec(), at }));
+            Ok(turn.hold(Held::Loose(reference)))
+        })
+    }
+
+    /// Binds a loose port under a name.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPort`], [`Refusal::PortBound`], [`Refusal::InvalidName`], [`Refusal::NameInUse`],
+    /// [`Refusal::TooManyPorts`].
+    pub fn bind(&mut self, name: &str, port: Handle) -> Result<(), Refusal> {
+        self.number(Call::Bind, &[name.as_bytes(), &port.0.to_le_bytes()], |turn| {
+            let name = PortName::new(name).map_err(|_| Refusal::InvalidName)?;
+            let reference = turn.loose(port)?;
+            if turn.bound_at(&name).is_some() {
+                return Err(Refusal::NameInUse);
+            }
+            if turn.bound >= turn.facts.limits.ports_max {
+                return Err(Refusal::TooManyPorts);
+            }
+            turn.bound += 1;
+            turn.bindings.changed.insert(name.clone(), Some(reference));
+            turn.held[port.0 as usize] = Held::Bound(name);
+            Ok(0)
+        })
+        .map(|_| ())
+    }
+
+    /// Takes a port off its name; the handle is loose.
+    ///
+    /// # Errors
+    /// [`Refusal::NotBound`].
+    pub fn unbind(&mut self, name: &str) -> Result<Handle, Refusal> {
+        self.handle(Call::Unbind, &[name.as_bytes()], |turn| {
+            let reference = turn.take_bound(name)?;
+            Ok(turn.hold(Held::Loose(reference)))
+        })
+    }
+
+    /// The port bound under a name.
+    ///
+    /// # Errors
+    /// [`Refusal::NotBound`].
+    pub fn get(&mut self, name: &str) -> Result<Handle, Refusal> {
+        self.handle(Call::Get, &[name.as_bytes()], |turn| {
+            let name = PortName::new(name).map_err(|_| Refusal::NotBound)?;
+            turn.bound_at(&name).ok_or(Refusal::NotBound)?;
+            Ok(turn.hold(Held::Bound(name)))
+        })
+    }
+
+    /// Deletes the port under a name, and the container that it owns.
+    ///
+    /// # Errors
+    /// [`Refusal::NotBound`].
+    pub fn delete(&mut self, name: &str) -> Result<(), Refusal> {
+        self.number(Call::Delete, &[name.as_bytes()], |turn| {
+            let reference = turn.take_bound(name)?;
+            turn.effects.push(Effect::Delete(reference));
+            Ok(0)
+        })
+        .map(|_| ())
+    }
+
+    /// The names of all bound ports, in byte order.
+    pub fn names(&mut self) -> Vec<String> {
+        let answer = self.call(Call::Names, &[], |turn| Answer::Names(turn.current_names()));
+        if let Answer::Names(names) = answer { names } else { Vec::new() }
+    }
+
+    /// Whether a handle stands for a port.
+    pub fn is_valid_port(&mut self, port: Handle) -> bool {
+        self.number(Call::IsValid, &[&port.0.to_le_bytes()], |turn| Ok(i64::from(turn.target(port).is_ok())))
+            .is_ok_and(|valid| valid == 1)
+    }
+
+    /// The id of the container that a port leads to.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPort`].
+    pub fn port_id(&mut self, port: Handle) -> Result<ContainerId, Refusal> {
+        let answer = self.call(Call::PortId, &[&port.0.to_le_bytes()], |turn| match turn.target(port) {
+            Ok(target) => Answer::Id(target),
+            Err(refusal) => Answer::Refusal(refusal),
+        });
+        match answer {
+            Answer::Id(id) => Ok(id),
+            Answer::Refusal(refusal) => Err(refusal),
+            Answer::Number(_) | Answer::Names(_) => Err(Refusal::InvalidPort),
+        }
+    }
+
+    /// The port to the parent.
+    ///
+    /// # Errors
+    /// [`Refusal::NoParent`] for a root.
+    pub fn parent(&mut self) -> Result<Handle, Refusal> {
+        self.handle(Call::Parent, &[], |turn| {
+            turn.facts.parent.ok_or(Refusal::NoParent)?;
+            Ok(turn.hold(Held::Parent))
+        })
+    }
+
+    /// Sends data and loose ports through a port.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPort`], [`Refusal::PortBound`] (one of the moved ports is bound),
+    /// [`Refusal::ThroughItself`], [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`],
+    /// [`Refusal::TooManyEffects`].
+    pub fn send(&mut self, port: Handle, data: &[u8], ports: &[Handle], priority: i32) -> Result<(), Refusal> {
+        let handles: Vec<u8> = ports.iter().flat_map(|handle| handle.0.to_le_bytes()).collect();
+        let arguments = [&port.0.to_le_bytes()[..], data, &handles, &priority.to_le_bytes()];
+        self.number(Call::Send, &arguments, |turn| {
+            turn.check_data(data)?;
+            let to = turn.target(port)?;
+            let moved = turn.movable(ports, to)?;
+            for handle in ports {
+                turn.held[handle.0 as usize] = Held::Gone;
+            }
+            let at = turn.now();
+            turn.effects.push(Effect::Send(Sending { to, data: data.to_vec(), ports: moved, priority, at }));
+            Ok(0)
+        })
+        .map(|_| ())
+    }
+
+    /// Writes a line for people to read. It leaves when the turn is durable.
+    pub fn log(&mut self, level: LogLevel, text: &str) {
+        if matches!(self.mode, Mode::Live(_)) {
+            self.effects.push(Effect::Log { level, text: text.to_owned() });
+        }
+    }
+
+    /// Sets the answer for whoever waits for this turn's receipt: one dag-cbor value.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`].
+    pub fn answer(&mut self, data: &[u8]) -> Result<(), Refusal> {
+        self.number(Call::Answer, &[data], |turn| {
+            turn.check_data(data)?;
+            turn.effects.answer = Some(data.to_vec());
+            Ok(0)
+        })
+        .map(|_| ())
+    }
+
+    fn now(&self) -> Ticks {
+        self.facts.ticks.after(Ticks(self.burnt))
+    }
+
+    fn check_data(&self, data: &[u8]) -> Result<(), Refusal> {
+        if data.len() > self.facts.limits.message_bytes_max {
+            return Err(Refusal::MessageTooLarge);
+        }
+        if self.effects.len() >= self.facts.limits.effects_max {
+            return Err(Refusal::TooManyEffects);
+        }
+        everturn_dag::node::validate(data).map_err(|_| Refusal::InvalidData)
+    }
+
+    fn hold(&mut self, held: Held) -> Handle {
+        self.held.push(held);
+        Handle(self.held.len() as u32 - 1)
+    }
+
+    fn loose(&self, port: Handle) -> Result<PortRef, Refusal> {
+        match self.held.get(port.0 as usize) {
+            Some(Held::Loose(reference)) => Ok(reference.clone()),
+            Some(Held::Bound(_) | Held::Parent) => Err(Refusal::PortBound),
+            Some(Held::Gone) | None => Err(Refusal::InvalidPort),
+        }
+    }
+
+    fn movable(&self, ports: &[Handle], to: ContainerId) -> Result<Vec<PortRef>, Refusal> {
+        let mut moved: Vec<PortRef> = Vec::with_capacity(ports.len());
+        for handle in ports {
+            let reference = self.loose(*handle)?;
+            if reference.id == to {
+                return Err(Refusal::ThroughItself);
+            }
+            if moved.iter().any(|other| other.id == reference.id) {
+                return Err(Refusal::InvalidPort);
+            }
+            moved.push(reference);
+        }
+        Ok(moved)
+    }
+
+    fn target(&self, port: Handle) -> Result<ContainerId, Refusal> {
+        match self.held.get(port.0 as usize) {
+            Some(Held::Loose(reference)) => Ok(reference.id),
+            Some(Held::Bound(name)) => Ok(self.bound_at(name).ok_or(Refusal::InvalidPort)?.id),
+            Some(Held::Parent) => self.facts.parent.ok_or(Refusal::NoParent),
+            Some(Held::Gone) | None => Err(Refusal::InvalidPort),
+        }
+    }
+
+    fn bound_at(&self, name: &PortName) -> Option<&PortRef> {
+        match self.bindings.changed.get(name) {
+            Some(change) => change.as_ref(),
+            None => self.ports.get(name),
+        }
+    }
+
+    fn take_bound(&mut self, name: &str) -> Result<PortRef, Refusal> {
+        let name = PortName::new(name).map_err(|_| Refusal::NotBound)?;
+        let reference = self.bound_at(&name).ok_or(Refusal::NotBound)?.clone();
+        for held in &mut self.held {
+            if *held == Held::Bound(name.clone()) {
+                *held = Held::Gone;
+            }
+        }
+        self.bound -= 1;
+        self.bindings.changed.insert(name, None);
+        Ok(reference)
+    }
+
+    fn current_names(&self) -> Vec<String> {
+        let unchanged = self.ports.iter().map(|(name, _)| name);
+        let unchanged = unchanged.filter(|name| !self.bindings.changed.contains_key(*name));
+        let changed = self.bindings.changed.iter().filter(|(_, port)| port.is_some()).map(|(name, _)| name);
+        let mut names: Vec<String> = unchanged.chain(changed).map(|name| name.as_str().to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn handle(
+        &mut self,
+        call: Call,
+        arguments: &[&[u8]],
+        live: impl FnOnce(&mut Turn) -> Result<Handle, Refusal>,
+    ) -> Result<Handle, Refusal> {
+        self.number(call, arguments, |turn| live(turn).map(|handle| i64::from(handle.0)))
+            .map(|number| Handle(number as u32))
+    }
+
+    fn number(
+        &mut self,
+        call: Call,
+        arguments: &[&[u8]],
+        live: impl FnOnce(&mut Turn) -> Result<i64, Refusal>,
+    ) -> Result<i64, Refusal> {
+        let answer = self.call(call, arguments, |turn| match live(turn) {
+            Ok(number) => Answer::Number(number),
+            Err(refusal) => Answer::Refusal(refusal),
+        });
+        match answer {
+            Answer::Number(number) => Ok(number),
+            Answer::Refusal(refusal) => Err(refusal),
+            Answer::Names(_) | Answer::Id(_) => Err(Refusal::UnknownCall),
+        }
+    }
+
+    /// Every syscall goes through here: live it is carried out and recorded, run again it is answered from the
+    /// record.
+    fn call(&mut self, call: Call, arguments: &[&[u8]], live: impl FnOnce(&mut Turn) -> Answer) -> Answer {
+        if let Mode::Again(again) = &mut self.mode {
+            return again.answer(call, arguments);
+        }
+        let answer = live(self);
+        if let Mode::Live(record) = &mut self.mode {
+            record.push(call, arguments, answer.clone());
+        }
+        answer
+    }
+}
+
+/// What is left of a turn.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) ports: PortManager,
+    pub(crate) bindings: Bindings,
+    pub(crate) effects: Effects,
+    pub(crate) burnt: Ticks,
+    pub(crate) mode: Mode,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Facts {
+            id: ContainerId::ROOT,
+            parent: None,
+            ticks: Ticks::ZERO,
+            date_ms: 0,
+            limits: Limits::default(),
+            fuel: 0,
+        }
+    }
+}
+
+impl Default for Turn {
+    /// A turn of nobody: what stands in while an engine has the real one.
+    fn default() -> Self {
+        Turn::open(Facts::default(), PortManager::default(), None, Mode::Live(Record::default()))
+    }
+}
+
+pub(crate) fn live() -> Mode {
+    Mode::Live(Record::default())
+}
+
+pub(crate) fn again(record: Arc<Record>) -> Mode {
+    Mode::Again(record::Again::new(record))
+}
+
+
+#[cfg(test)]
+mod tests;

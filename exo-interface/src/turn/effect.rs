@@ -1,0 +1,107 @@
+//! What a turn wants to happen, in the order in which it asked.
+
+use everturn_port_manager::{ContainerId, PortRef, Ticks};
+
+/// One thing that should happen when the turn is done.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// A child comes to be.
+    Create(Creation),
+    /// A message leaves.
+    Send(Sending),
+    /// A port, and the container that it owns, goes.
+    Delete(PortRef),
+    /// A line for people; leaves when the turn is durable.
+    Log {
+        /// How loud.
+        level: LogLevel,
+        /// The line, which may have line breaks.
+        text: String,
+    },
+}
+
+/// A child to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Creation {
+    /// Its id and type.
+    pub reference: PortRef,
+    /// Its first message: the program, as dag-cbor.
+    pub data: Vec<u8>,
+    /// The creator's ticks.
+    pub at: Ticks,
+}
+
+/// A message to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sending {
+    /// The receiver: a child, or the parent.
+    pub to: ContainerId,
+    /// One dag-cbor value.
+    pub data: Vec<u8>,
+    /// Ports that move.
+    pub ports: Vec<PortRef>,
+    /// Among messages of one delivery tick the higher goes first.
+    pub priority: i32,
+    /// The sender's ticks.
+    pub at: Ticks,
+}
+
+/// How loud a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// For who debugs.
+    Debug,
+    /// The ordinary line: `print` and `console.log`.
+    Info,
+    /// Something looks wrong.
+    Warning,
+    /// Something is wrong.
+    Error,
+}
+
+impl LogLevel {
+    /// The level of a guest's number: 0 debug, 1 info, 2 warning, and above, error.
+    pub fn from_number(number: i32) -> LogLevel {
+        match number {
+            ..=0 => LogLevel::Debug,
+            1 => LogLevel::Info,
+            2 => LogLevel::Warning,
+            3.. => LogLevel::Error,
+        }
+    }
+}
+
+/// All effects of one turn.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effects {
+    list: Vec<Effect>,
+    /// The answer for whoever waits for the receipt: one dag-cbor value.
+    pub answer: Option<Vec<u8>>,
+}
+
+impl Effects {
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether nothing is to happen, but for the answer.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// In the order in which the turn asked for them.
+    pub fn iter(&self) -> impl Iterator<Item = &Effect> {
+        self.list.iter()
+    }
+
+    /// Takes them out, in order.
+    pub fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.list)
+    }
+}

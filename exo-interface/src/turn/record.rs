@@ -1,0 +1,121 @@
+//! What a turn asked and what it was told, so that it can be run again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use everturn_port_manager::ContainerId;
+
+use crate::Refusal;
+
+/// Which syscall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Call {
+    Ticks,
+    Create,
+    Bind,
+    Unbind,
+    Get,
+    Delete,
+    Names,
+    IsValid,
+    PortId,
+    Parent,
+    Send,
+    Answer,
+}
+
+/// What it was told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Number(i64),
+    Refusal(Refusal),
+    Names(Vec<String>),
+    Id(ContainerId),
+}
+
+/// The syscalls of one turn, each as (call, digest of its arguments, answer).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    calls: Vec<(Call, u64, Answer)>,
+}
+
+impl Record {
+    pub(super) fn push(&mut self, call: Call, arguments: &[&[u8]], answer: Answer) {
+        self.calls.push((call, digest(arguments), answer));
+    }
+
+    /// Memory that the record takes, roughly, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.calls.capacity() * size_of::<(Call, u64, Answer)>()
+    }
+}
+
+/// A keyless hash: equal arguments give equal digests in every process.
+fn digest(arguments: &[&[u8]]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    arguments.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How a turn is run.
+#[derive(Debug)]
+pub(crate) enum Mode {
+    /// The first time: recorded.
+    Live(Record),
+    /// Once more, on the answers of the first time.
+    Again(Again),
+}
+
+impl Mode {
+    /// The record of a live turn.
+    pub(crate) fn into_record(self) -> Record {
+        match self {
+            Mode::Live(record) => record,
+            Mode::Again(_) => Record::default(),
+        }
+    }
+
+    /// What a turn that was run again did otherwise.
+    pub(crate) fn divergence(self) -> Option<String> {
+        match self {
+            Mode::Live(_) => None,
+            Mode::Again(again) => again.divergence(),
+        }
+    }
+}
+
+/// A record being read.
+#[derive(Debug)]
+pub(crate) struct Again {
+    record: Arc<Record>,
+    next: usize,
+    diverged: Option<String>,
+}
+
+impl Again {
+    pub(super) fn new(record: Arc<Record>) -> Again {
+        Again { record, next: 0, diverged: None }
+    }
+
+    pub(super) fn answer(&mut self, call: Call, arguments: &[&[u8]]) -> Answer {
+        match self.record.calls.get(self.next) {
+            Some((was, of, answer)) if *was == call && *of == digest(arguments) => {
+                self.next += 1;
+                answer.clone()
+            }
+            Some((was, ..)) => self.diverge(format!("call {} was {was:?}, now {call:?}", self.next)),
+            None => self.diverge(format!("{call:?} after its last call, number {}", self.next)),
+        }
+    }
+
+    fn diverge(&mut self, what: String) -> Answer {
+        self.diverged.get_or_insert(what);
+        Answer::Refusal(Refusal::UnknownCall)
+    }
+
+    /// What differed from the record, if anything did; a record not read to its end differs too.
+    fn divergence(self) -> Option<String> {
+        let short = self.next < self.record.calls.len();
+        self.diverged.or_else(|| short.then(|| format!("it stopped after {} calls", self.next)))
+    }
+}
