@@ -1,0 +1,56 @@
+# make only wraps. Once `make compiler` has run, plain `cargo run` and `cargo test --workspace` do the same.
+# Everything that is fetched or made here goes into build/ and target/; nothing is installed, no root is needed.
+
+CARGO ?= cargo
+# `--locked` in CI: there a Cargo.lock that does not fit is a mistake.
+LOCKED ?=
+TOOLS := $(CURDIR)/build/tools
+CARGO_DENY_VERSION := 0.20.2
+
+.DEFAULT_GOAL := help
+.PHONY: help compiler demo test cargo-deny clean-compiler
+
+help:
+	@echo "make compiler         fetch the pinned C compiler that the JS engine is built with (into build/)"
+	@echo "make demo             build in release mode, then a session that survives kill -9"
+	@echo "make test             all tests of the workspace, doctests included"
+	@echo "make cargo-deny       the program that checks licences and advisories, unless it is installed"
+	@echo "make clean-compiler   remove the fetched compiler"
+	@echo ".ci/run               every check: tests, format, clippy, documentation, dependencies"
+
+# --- the compiler of the JS engine ------------------------------------------------------------------------
+
+# --- what one runs ----------------------------------------------------------------------------------------
+
+demo: compiler
+	@echo "demo: building everturn in release mode (the first time about 6 minutes on 2 cores: wasmtime is large)"
+	$(CARGO) build --release $(LOCKED)
+	scripts/demo.sh
+
+test: compiler
+	@echo "test: building and running all tests (the first time about 8 minutes on 2 cores)"
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		echo "test: with cargo-nextest"; \
+		$(CARGO) nextest run --workspace $(LOCKED); \
+	else \
+		echo "test: with cargo test (cargo-nextest would run more of it in parallel)"; \
+		$(CARGO) test --workspace --lib --bins --tests $(LOCKED); \
+	fi
+	@echo "test: the examples in the documentation (about 1 minute)"
+	$(CARGO) test --workspace --doc $(LOCKED)
+
+# --- tools ------------------------------------------------------------------------------------------------
+
+cargo-deny:
+	@if command -v cargo-deny >/dev/null 2>&1; then \
+		echo "cargo-deny: found $$(command -v cargo-deny)"; \
+	elif [ -x "$(TOOLS)/bin/cargo-deny" ]; then \
+		echo "cargo-deny: found in build/tools"; \
+	else \
+		echo "cargo-deny: building $(CARGO_DENY_VERSION) into build/tools to check licences and advisories (about 5 minutes)"; \
+		$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root "$(TOOLS)"; \
+	fi
+
+clean-compiler:
+	@echo "clean-compiler: removing build/compiler; make compiler fetches it again"
+	rm -rf build/compiler
