@@ -1,0 +1,4 @@
+//! The one integration binary: what no single crate can show by itself.
+
+mod layers;
+mod tidy;
