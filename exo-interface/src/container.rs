@@ -1,9 +1,10 @@
 //! What a container type must be able to do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use everturn_dag::Ipld;
-use everturn_port_manager::{ContainerId, Delivery};
+use everturn_port_manager::{ContainerId, Delivery, Source};
 
 use crate::{BlockReader, BlockWriter, ExoError, StateReader, StateWriter, Turn, Verdict};
 
@@ -11,8 +12,8 @@ use crate::{BlockReader, BlockWriter, ExoError, StateReader, StateWriter, Turn, 
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Input {
-    /// A delivery: the program to begin with, a message, an exception, a line.
-    Delivery(std::sync::Arc<Delivery>),
+    /// A delivery: the program to begin with, a message, an exception, a line; and the port where it waited.
+    Delivery(Arc<Delivery>, Source),
     /// Collect garbage: a turn of its own with its own fuel.
     Collect,
     /// The collection did not fit its fuel; do not ask for it again soon.
@@ -138,4 +139,16 @@ pub trait ContainerType: Send + Sync {
         notes: &mut dyn StateWriter,
         blocks: &mut dyn BlockWriter,
     ) -> Result<BTreeMap<String, Ipld>, ExoError>;
+
+    /// Writes the live state that a state node's fields stand for, as a commit would have: the way back from a
+    /// state root.
+    ///
+    /// # Errors
+    /// If the fields are not this type's, or a block is missing.
+    fn import(
+        &self,
+        fields: &BTreeMap<String, Ipld>,
+        state: &mut dyn StateWriter,
+        blocks: &dyn BlockReader,
+    ) -> Result<(), ExoError>;
 }

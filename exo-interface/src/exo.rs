@@ -183,7 +183,7 @@ impl ExoInterface {
         self.record.date_ms = self.record.date_ms.max(delivery.date_ms);
         let mut stepped = match self.wake(around)? {
             Ok(()) => {
-                self.run(around, Input::Delivery(delivery.clone()), around.context.limits.turn_fuel)?
+                self.run(around, Input::Delivery(delivery.clone(), source.clone()), around.context.limits.turn_fuel)?
             }
             Err(exception) => self.discarded(exception, Ticks::ZERO, around.turn_cost),
         };
@@ -368,7 +368,7 @@ pub enum Unload {
 
 fn message_of(input: &Input) -> Option<&everturn_port_manager::Message> {
     match input {
-        Input::Delivery(delivery) => Some(&delivery.message),
+        Input::Delivery(delivery, _) => Some(&delivery.message),
         Input::Collect | Input::Postpone => None,
     }
 }

@@ -163,11 +163,12 @@ impl Turn {
     pub fn create(&mut self, container_type: &str, data: &[u8]) -> Result<Handle, Refusal> {
         self.handle(Call::Create, &[container_type.as_bytes(), data], |turn| {
             turn.check_data(data)?;
-            let id = turn.facts.id.child(turn.bindings.nonce);
-            turn.bindings.nonce = turn.bindings.nonce.next();
+            let nonce = turn.bindings.nonce;
+            let id = turn.facts.id.child(nonce);
+            turn.bindings.nonce = nonce.next();
             let reference = PortRef { id, container_type: container_type.into() };
             let at = turn.now();
-            turn.effects.push(Effect::Create(Creation { reference: reference.clone(), data: data.to_vec(), at }));
+            turn.effects.push(Effect::Create(Creation { reference: reference.clone(), nonce, data: data.to_vec(), at }));
             Ok(turn.hold(Held::Loose(reference)))
         })
     }

@@ -1,1 +1,22 @@
-//! everturn-hypervisor
+//! Owns the running containers, the schedule and the commit.
+//!
+//! Layer 3. A host talks to [`Hypervisor`]; a *core* thread owns every container and runs turns one after
+//! another in the order of their delivery ticks; a *committer* thread makes batches durable and then lets
+//! their outputs leave (the output gate). Knows neither wasm nor JavaScript: containers come from registered
+//! [`ContainerType`](everturn_exo_interface::ContainerType)s.
+
+mod batch;
+mod builder;
+mod committer;
+mod core;
+mod error;
+mod flush;
+mod handle;
+mod keys;
+mod receipt;
+mod restore;
+
+pub use builder::{Builder, Settings, Unloading};
+pub use error::HypervisorError;
+pub use handle::{Hypervisor, Inspection};
+pub use receipt::{Line, Receipt, Sent};

@@ -42,8 +42,13 @@ impl ContainerId {
     /// The id of the first, unnamed root.
     pub const ROOT: ContainerId = ContainerId([0; 32]);
 
-    /// The id that a container with this id mints at `nonce`: `{nonce: [bytes], parent: own id}`.
+    /// The id that a container with this id mints at `nonce`.
     pub fn child(self, nonce: Nonce) -> ContainerId {
+        ContainerId::of_node(&self.child_node(nonce))
+    }
+
+    /// The dag-cbor node of that id: `{nonce: [bytes], parent: own id}`.
+    pub fn child_node(self, nonce: Nonce) -> Vec<u8> {
         let mut node = b"\xa2\x65nonce".to_vec();
         let bytes = nonce.to_bytes();
         node.push(0x80 | bytes.len() as u8);
@@ -55,19 +60,21 @@ impl ContainerId {
         }
         node.extend_from_slice(b"\x66parent");
         self.write_link(&mut node);
-        ContainerId::of_node(&node)
+        node
     }
 
-    /// The id of a named root: `{name, parent: null}`; the empty name is [`ContainerId::ROOT`].
+    /// The id of a named root; the empty name is [`ContainerId::ROOT`].
     pub fn root(name: &str) -> ContainerId {
-        if name.is_empty() {
-            return ContainerId::ROOT;
-        }
+        if name.is_empty() { ContainerId::ROOT } else { ContainerId::of_node(&ContainerId::root_node(name)) }
+    }
+
+    /// The dag-cbor node of a named root's id: `{name, parent: null}`.
+    pub fn root_node(name: &str) -> Vec<u8> {
         let mut node = b"\xa2\x64name".to_vec();
         write_text_head(&mut node, name.len());
         node.extend_from_slice(name.as_bytes());
         node.extend_from_slice(b"\x66parent\xf6");
-        ContainerId::of_node(&node)
+        node
     }
 
     /// The id as a CID, or `None` for the unnamed root.

@@ -159,6 +159,26 @@ impl PortManager {
         }
     }
 
+    /// Drops the port to a container that is no more, with what waits in it.
+    pub fn forget(&mut self, id: ContainerId) -> Option<Port> {
+        let name = self.names.get(&id)?.clone();
+        let mut dropped = BTreeMap::new();
+        self.take(&name, &mut dropped);
+        dropped.remove(&id)
+    }
+
+    /// Every container that is owned through this one: behind its ports, and in messages that wait here.
+    pub fn owned(&self) -> impl Iterator<Item = ContainerId> {
+        let waiting = self.entry.iter().chain(self.ports.values().flat_map(|port| &port.queue));
+        let moving = waiting.flat_map(|delivery| &delivery.message.ports).map(|port| port.id);
+        self.ports.values().map(|port| port.reference.id).chain(moving)
+    }
+
+    /// Receipts that wait on messages which wait here.
+    pub fn receipts(&self) -> impl Iterator<Item = crate::ReceiptId> {
+        self.entry.iter().filter_map(|delivery| delivery.receipt)
+    }
+
     fn take(&mut self, name: &PortName, floating: &mut BTreeMap<ContainerId, Port>) {
         let Some(port) = self.ports.remove(name) else { return };
         self.names.remove(&port.reference.id);

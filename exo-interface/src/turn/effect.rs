@@ -1,6 +1,6 @@
 //! What a turn wants to happen, in the order in which it asked.
 
-use everturn_port_manager::{ContainerId, PortRef, Ticks};
+use everturn_port_manager::{ContainerId, Nonce, PortRef, Ticks};
 
 /// One thing that should happen when the turn is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub enum Effect {
 pub struct Creation {
     /// Its id and type.
     pub reference: PortRef,
+    /// The creator's nonce, from which the id was minted.
+    pub nonce: Nonce,
     /// Its first message: the program, as dag-cbor.
     pub data: Vec<u8>,
     /// The creator's ticks.

@@ -1,0 +1,33 @@
+//! What goes to the committer together: changes of the store, and the outputs that wait for them.
+
+use everturn_dag::{Batch, Cid};
+use everturn_port_manager::{ContainerId, Ticks};
+use tokio::sync::oneshot;
+
+use crate::{HypervisorError, Line, Receipt};
+
+/// How an answer gets to a host.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, HypervisorError>>;
+
+/// Something that leaves once the batch is durable.
+pub(crate) enum Output {
+    Receipt(Reply<Receipt>, Receipt),
+    Line(Line),
+    Created(Reply<ContainerId>, Result<ContainerId, HypervisorError>),
+    Waited(Reply<Ticks>, Ticks),
+    Done(Reply<()>),
+    /// A state root of what is durable then.
+    Root(Reply<Cid>, ContainerId),
+}
+
+/// One commit.
+pub(crate) struct Commit {
+    /// Counts commits of this run of the hypervisor.
+    pub(crate) number: u64,
+    pub(crate) batch: Batch,
+    /// Containers whose state is to be removed with the batch.
+    pub(crate) deleted: Vec<ContainerId>,
+    /// Containers that the batch holds the newest state of.
+    pub(crate) touched: Vec<ContainerId>,
+    pub(crate) outputs: Vec<Output>,
+}

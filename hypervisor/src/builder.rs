@@ -1,0 +1,173 @@
+//! Putting a hypervisor together.
+
+use std::sync::mpsc::{channel, sync_channel};
+use std::sync::{Arc, OnceLock};
+
+use everturn_dag::{Batch, MemoryStore, Space, Store};
+use everturn_exo_interface::Limits;
+use everturn_port_manager::Ticks;
+
+use crate::committer::{Committer, Observer};
+use crate::core::{Core, Types};
+use crate::keys::{self, Configuration};
+use crate::{Hypervisor, HypervisorError, Line};
+
+/// When containers leave memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unloading {
+    /// They stay.
+    #[default]
+    Never,
+    /// As soon as a turn is durable: slow, for tests that want to see state survive it.
+    EveryTurn,
+}
+
+/// How a hypervisor runs. The first three are fixed with the store; the others never change an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Ticks between a send and its delivery, at least 1.
+    pub lookahead: Ticks,
+    /// Ticks that the cheapest turn burns, at least 1.
+    pub turn_cost: Ticks,
+    /// Bounds of every container.
+    pub limits: Limits,
+    /// Turns between savepoints; `None` adapts.
+    pub savepoint_turns: Option<u32>,
+    /// Turns in a batch; `None` lets the disk decide.
+    pub batch_turns: Option<u32>,
+    /// When containers leave memory.
+    pub unloading: Unloading,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            lookahead: Ticks(1),
+            turn_cost: Ticks(1),
+            limits: Limits::default(),
+            savepoint_turns: None,
+            batch_turns: None,
+            unloading: Unloading::Never,
+        }
+    }
+}
+
+impl Settings {
+    fn configuration(&self) -> Configuration {
+        Configuration {
+            lookahead: self.lookahead,
+            turn_cost: self.turn_cost,
+            turn_fuel: self.limits.turn_fuel,
+            collect_fuel_per_byte: self.limits.collect_fuel_per_byte,
+            heap_bytes_max: self.limits.heap_bytes_max,
+            message_bytes_max: self.limits.message_bytes_max as u64,
+            ports_max: self.limits.ports_max as u64,
+            effects_max: self.limits.effects_max as u64,
+        }
+    }
+}
+
+/// Collects what a hypervisor is made of. See [`Hypervisor::builder`].
+#[derive(Default)]
+pub struct Builder {
+    store: Option<Arc<dyn Store>>,
+    settings: Settings,
+    observer: Option<Observer>,
+    clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+}
+
+impl Builder {
+    /// Keeps state here; without it in memory.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Builder {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Keeps state in a store that the host holds on to.
+    #[must_use]
+    pub fn shared_store(mut self, store: Arc<dyn Store>) -> Builder {
+        self.store = Some(store);
+        self
+    }
+
+    /// Runs with these settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Builder {
+        self.settings = settings;
+        self
+    }
+
+    /// Shows every line that containers write, once it is durable.
+    #[must_use]
+    pub fn on_line(mut self, observer: impl Fn(&Line) + Send + Sync + 'static) -> Builder {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Where the dates of inputs come from, in milliseconds since 1970; without it every date is 0.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Builder {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Opens the store's containers and begins to run.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or was made with another configuration.
+    pub async fn build(self) -> Result<Hypervisor, HypervisorError> {
+        tokio::task::spawn_blocking(move || self.build_blocking())
+            .await
+            .map_err(|error| HypervisorError::Stopped(error.to_string()))?
+    }
+
+    fn build_blocking(self) -> Result<Hypervisor, HypervisorError> {
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        check_configuration(&*store, &self.settings.configuration())?;
+        let types = Types::default();
+        let failure: Arc<OnceLock<String>> = Arc::default();
+        let (commands, inbox) = channel();
+        let (commits, outbox) = sync_channel(1);
+        let core = Core::open(store.clone(), types.clone(), self.settings, failure.clone(), commits)?;
+        let interrupt = core.interrupt.clone();
+        let committer = Committer { store, types: types.clone(), observer: self.observer, failure: failure.clone() };
+        let to_core = commands.clone();
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(8 << 20);
+            thread.spawn(run).map_err(|error| HypervisorError::Stopped(format!("no thread: {error}")))
+        };
+        spawn("everturn-core", Box::new(move || core.run(&inbox)))?;
+        spawn("everturn-commit", Box::new(move || committer.run(&outbox, &to_core)))?;
+        Ok(Hypervisor::new(commands, types, failure, interrupt, self.clock))
+    }
+}
+
+/// Fixes the configuration of a new store, or holds an old one to its own.
+fn check_configuration(store: &dyn Store, given: &Configuration) -> Result<(), HypervisorError> {
+    let Some(bytes) = store.get(Space::Meta, keys::CONFIGURATION)? else {
+        let mut batch = Batch::new();
+        batch.put(Space::Meta, keys::CONFIGURATION, keys::encode("the configuration", given)?);
+        store.write(batch)?;
+        return Ok(store.sync()?);
+    };
+    let stored: Configuration = keys::decode("the configuration", &bytes)?;
+    let fields = [
+        ("lookahead", stored.lookahead.0, given.lookahead.0),
+        ("turn_cost", stored.turn_cost.0, given.turn_cost.0),
+        ("turn_fuel", stored.turn_fuel, given.turn_fuel),
+        ("collect_fuel_per_byte", stored.collect_fuel_per_byte, given.collect_fuel_per_byte),
+        ("heap_bytes_max", stored.heap_bytes_max, given.heap_bytes_max),
+        ("message_bytes_max", stored.message_bytes_max, given.message_bytes_max),
+        ("ports_max", stored.ports_max, given.ports_max),
+        ("effects_max", stored.effects_max, given.effects_max),
+    ];
+    match fields.into_iter().find(|(_, stored, given)| stored != given) {
+        Some((field, stored, given)) => Err(HypervisorError::Configuration {
+            field,
+            stored: stored.to_string(),
+            given: given.to_string(),
+        }),
+        None => Ok(()),
+    }
+}

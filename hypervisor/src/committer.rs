@@ -1,0 +1,85 @@
+//! The output gate: writes a batch, syncs, and only then lets its outputs leave.
+//!
+//! The only writer of the store. After a failure nothing is accepted: later commits are dropped with their
+//! outputs, whose receivers learn that the hypervisor has stopped (design, 6.4).
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+
+use everturn_dag::{Space, Store, StoreError};
+
+use crate::batch::{Commit, Output};
+use crate::core::{Command, Types};
+use crate::{HypervisorError, Line, flush, keys};
+
+pub(crate) type Observer = Arc<dyn Fn(&Line) + Send + Sync>;
+
+pub(crate) struct Committer {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) types: Types,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) failure: Arc<OnceLock<String>>,
+}
+
+impl Committer {
+    /// Runs until the core hangs up or the store fails.
+    pub(crate) fn run(self, commits: &Receiver<Commit>, core: &Sender<Command>) {
+        while let Ok(commit) = commits.recv() {
+            let (number, touched) = (commit.number, commit.touched.clone());
+            if let Err(error) = self.commit(commit) {
+                tracing::error!(%error, "a commit failed; the hypervisor stops");
+                let _ = self.failure.set(error.to_string());
+                let _ = core.send(Command::Failed(error.to_string()));
+                return;
+            }
+            let _ = core.send(Command::Settled { number, touched });
+        }
+    }
+
+    fn commit(&self, mut commit: Commit) -> Result<(), StoreError> {
+        for id in &commit.deleted {
+            self.remove(*id, &mut commit.batch)?;
+        }
+        if !commit.batch.is_empty() {
+            self.store.write(commit.batch)?;
+            self.store.sync()?;
+        }
+        for output in commit.outputs {
+            self.release(output)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the removal of all that a deleted container had. Comes before the batch's own changes of other
+    /// containers take effect, so it reads the store as it was.
+    fn remove(&self, id: everturn_port_manager::ContainerId, batch: &mut everturn_dag::Batch) -> Result<(), StoreError> {
+        self.store.scan(Space::State, id.as_bytes(), &mut |key, _| {
+            batch.delete(Space::State, key.to_vec());
+            true
+        })?;
+        batch.delete(Space::Runtime, keys::record(id));
+        batch.delete(Space::Runtime, keys::node(id));
+        batch.delete(Space::Stale, keys::record(id));
+        Ok(())
+    }
+
+    fn release(&self, output: Output) -> Result<(), StoreError> {
+        match output {
+            Output::Receipt(reply, receipt) => drop(reply.send(Ok(receipt))),
+            Output::Created(reply, created) => drop(reply.send(created)),
+            Output::Waited(reply, ticks) => drop(reply.send(Ok(ticks))),
+            Output::Done(reply) => drop(reply.send(Ok(()))),
+            Output::Line(line) => {
+                if let Some(observer) = &self.observer {
+                    observer(&line);
+                }
+            }
+            Output::Root(reply, id) => match flush::state_root(&*self.store, &self.types, id) {
+                Ok(cid) => drop(reply.send(Ok(cid))),
+                Err(HypervisorError::Store(error)) => return Err(error),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,320 @@
+//! The core thread: owns every container, runs turns in order, cuts batches.
+//!
+//! Invariants:
+//! 1. `schedule` holds (next delivery tick, id) of every container with a message waiting, and nothing else.
+//! 2. Turns run in the order (delivery tick, id). All that a turn sends is delivered in a later window, so this
+//!    equals any order in which containers of one window run side by side (design, section 5).
+//! 3. Whatever a turn changed is in the batch that is cut next; outputs leave with that batch.
+//!
+//! Knows no clock: a batch is cut when the committer is free and there is nothing better to do, or when it has
+//! grown large.
+
+mod requests;
+mod turns;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError};
+use std::sync::{Arc, OnceLock, RwLock};
+
+use everturn_dag::{Batch, Space, Store, StoreError};
+use everturn_exo_interface::{ContainerType, ExoInterface, RuntimeRecord, Unload};
+use everturn_port_manager::{ContainerId, Port, ReceiptId, Ticks};
+
+pub(crate) use requests::Command;
+
+use crate::batch::{Commit, Output, Reply};
+use crate::builder::{Settings, Unloading};
+use crate::keys::{self, Clock};
+use crate::{HypervisorError, Receipt};
+
+/// Registered container types, shared by the handle, the core and the committer.
+#[derive(Clone, Default)]
+pub(crate) struct Types(Arc<RwLock<BTreeMap<String, Arc<dyn ContainerType>>>>);
+
+impl Types {
+    pub(crate) fn register(&self, name: &str, container_type: Arc<dyn ContainerType>) {
+        let mut types = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        types.insert(name.to_owned(), container_type);
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<dyn ContainerType>> {
+        self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(name).cloned()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<dyn ContainerType>, HypervisorError> {
+        self.find(name).ok_or_else(|| HypervisorError::UnknownType(name.to_owned()))
+    }
+}
+
+/// Turns after which a batch is cut though more work waits.
+const BATCH_TURNS: u32 = 256;
+/// Turns after which the core waits for the committer rather than let a batch grow.
+const BATCH_TURNS_MAX: u32 = 65_536;
+/// Containers whose savepoint bytes stay in memory after a commit, the most recently used ones.
+const HOT_MAX: usize = 64;
+
+/// Requests that wait for the schedule to pass a tick.
+enum Pending {
+    Wait(Ticks, ContainerId, Reply<Ticks>),
+    Root(Ticks, ContainerId, Reply<everturn_dag::Cid>),
+}
+
+pub(crate) struct Core {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) types: Types,
+    pub(super) settings: Settings,
+    pub(super) interrupt: Arc<AtomicBool>,
+    pub(super) failure: Arc<OnceLock<String>>,
+    running: BTreeMap<ContainerId, ExoInterface>,
+    schedule: BTreeSet<(Ticks, ContainerId)>,
+    floating: BTreeMap<ContainerId, Port>,
+    clock: Clock,
+    receipts: BTreeMap<ReceiptId, Awaited>,
+    next_receipt: u64,
+    pending: Vec<Pending>,
+    open: Open,
+    commits: SyncSender<Commit>,
+    in_flight: u64,
+    cut: u64,
+    newest: BTreeMap<ContainerId, u64>,
+    hot: VecDeque<ContainerId>,
+}
+
+/// Who gets a receipt, and as what.
+enum Awaited {
+    Receipt(Reply<Receipt>),
+    Creation(Reply<ContainerId>),
+}
+
+/// The batch that is being filled.
+#[derive(Default)]
+struct Open {
+    batch: Batch,
+    touched: BTreeSet<ContainerId>,
+    floated: BTreeSet<ContainerId>,
+    deleted: Vec<ContainerId>,
+    outputs: Vec<Output>,
+    turns: u32,
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.touched.is_empty() && self.deleted.is_empty() && self.outputs.is_empty()
+    }
+}
+
+impl Core {
+    /// Reads the runtime of a store. Containers' states stay in the store until they are needed.
+    pub(crate) fn open(
+        store: Arc<dyn Store>,
+        types: Types,
+        settings: Settings,
+        failure: Arc<OnceLock<String>>,
+        commits: SyncSender<Commit>,
+    ) -> Result<Core, HypervisorError> {
+        let clock = match store.get(Space::Meta, keys::CLOCK)? {
+            Some(bytes) => keys::decode("the clock", &bytes)?,
+            None => Clock::default(),
+        };
+        let mut core = Core {
+            store: store.clone(),
+            types,
+            settings,
+            interrupt: Arc::default(),
+            failure,
+            running: BTreeMap::new(),
+            schedule: BTreeSet::new(),
+            floating: BTreeMap::new(),
+            clock,
+            receipts: BTreeMap::new(),
+            next_receipt: 0,
+            pending: Vec::new(),
+            open: Open::default(),
+            commits,
+            in_flight: 0,
+            cut: 0,
+            newest: BTreeMap::new(),
+            hot: VecDeque::new(),
+        };
+        core.read_runtime()?;
+        Ok(core)
+    }
+
+    fn read_runtime(&mut self) -> Result<(), StoreError> {
+        let mut failed = None;
+        let store = self.store.clone();
+        store.scan(Space::Runtime, &[], &mut |key, value| {
+            let read = self.read_runtime_entry(key, value);
+            failed = read.err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn read_runtime_entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        match keys::parse_runtime(key) {
+            Some(keys::RuntimeKey::Record(id)) => {
+                let record: RuntimeRecord = keys::decode(&format!("the record of container {id}"), value)?;
+                let exo = ExoInterface::resume(id, record);
+                if let Some(head) = exo.ports().next() {
+                    self.schedule.insert((head.at, id));
+                }
+                self.running.insert(id, exo);
+            }
+            Some(keys::RuntimeKey::Floating(id)) => {
+                let port = keys::decode(&format!("the port of container {id}"), value)?;
+                self.floating.insert(id, port);
+            }
+            Some(keys::RuntimeKey::Node) => {}
+            None => {
+                let place = "the runtime space".to_owned();
+                return Err(StoreError::Damaged { place, what: format!("a key of {} bytes", key.len()) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until told to stop or until the host fails.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        if let Err(error) = self.serve(commands) {
+            tracing::error!(%error, "the hypervisor stops");
+            let _ = self.failure.set(error.to_string());
+        }
+    }
+
+    fn serve(&mut self, commands: &Receiver<Command>) -> Result<(), HypervisorError> {
+        loop {
+            loop {
+                match commands.try_recv() {
+                    Ok(Command::Stop(reply)) => return self.stop(commands, reply),
+                    Ok(command) => self.obey(command)?,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                }
+            }
+            self.answer_pending()?;
+            let worked = self.may_work() && self.turn()?;
+            if self.should_cut(!worked) {
+                self.cut()?;
+            } else if !worked {
+                match commands.recv() {
+                    Ok(Command::Stop(reply)) => return self.stop(commands, reply),
+                    Ok(command) => self.obey(command)?,
+                    Err(RecvError) => return Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Whether another turn may join the open batch.
+    fn may_work(&self) -> bool {
+        let batch_turns = self.settings.batch_turns.unwrap_or(BATCH_TURNS_MAX);
+        let unloading = self.settings.unloading == Unloading::EveryTurn && self.in_flight > 0;
+        self.open.turns < batch_turns && !unloading
+    }
+
+    fn should_cut(&self, idle: bool) -> bool {
+        let free = self.in_flight == 0;
+        let full = match self.settings.batch_turns {
+            Some(turns) => self.open.turns >= turns,
+            None => self.open.turns >= BATCH_TURNS,
+        };
+        free && !self.open.is_empty() && (idle || full)
+    }
+
+    /// Hands the open batch to the committer.
+    fn cut(&mut self) -> Result<(), HypervisorError> {
+        let mut open = std::mem::take(&mut self.open);
+        let touched: Vec<ContainerId> =
+            open.touched.iter().copied().filter(|id| self.running.contains_key(id)).collect();
+        self.cut += 1;
+        for id in &touched {
+            self.commit_container(*id, &mut open.batch)?;
+            self.newest.insert(*id, self.cut);
+        }
+        for id in &open.floated {
+            match self.floating.get(id) {
+                Some(port) => {
+                    open.batch.put(Space::Runtime, keys::floating(*id), keys::encode("a port", port)?);
+                }
+                None => open.batch.delete(Space::Runtime, keys::floating(*id)),
+            }
+        }
+        if !open.batch.is_empty() || !open.deleted.is_empty() {
+            open.batch.put(Space::Meta, keys::CLOCK, keys::encode("the clock", &self.clock)?);
+        }
+        let commit = Commit {
+            number: self.cut,
+            batch: open.batch,
+            deleted: open.deleted,
+            touched,
+            outputs: open.outputs,
+        };
+        self.in_flight += 1;
+        self.commits.send(commit).map_err(|_| self.stopped())
+    }
+
+    fn commit_container(&mut self, id: ContainerId, batch: &mut Batch) -> Result<(), HypervisorError> {
+        let Some(exo) = self.running.get_mut(&id) else { return Ok(()) };
+        let rows = keys::Rows { reader: &*self.store, id };
+        let blocks = keys::Blocks { reader: &*self.store };
+        let around = turns::surroundings(id, &self.settings, &rows, &blocks, None, None);
+        let record = exo.commit(&around, &mut keys::RowChanges { batch, id })?;
+        batch.put(Space::Runtime, keys::record(id), keys::encode("a record", record)?);
+        let mut owner = Some(id);
+        while let Some(stale) = owner {
+            batch.put(Space::Stale, keys::record(stale), []);
+            owner = self.running.get(&stale).and_then(|exo| exo.record().parent);
+        }
+        Ok(())
+    }
+
+    /// A batch is durable.
+    fn settled(&mut self, number: u64, touched: Vec<ContainerId>) {
+        self.in_flight -= 1;
+        for id in touched {
+            if self.newest.get(&id) != Some(&number) {
+                continue;
+            }
+            self.newest.remove(&id);
+            if self.settings.unloading == Unloading::EveryTurn {
+                self.settle(id, Unload::Now);
+            } else {
+                self.hot.retain(|other| *other != id);
+                self.hot.push_back(id);
+            }
+        }
+        while self.hot.len() > HOT_MAX {
+            let Some(coldest) = self.hot.pop_front() else { break };
+            if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
+                self.settle(coldest, Unload::Never);
+            }
+        }
+    }
+
+    fn settle(&mut self, id: ContainerId, unload: Unload) {
+        if let Some(exo) = self.running.get_mut(&id) {
+            exo.settled(unload);
+        }
+    }
+
+    fn stopped(&self) -> HypervisorError {
+        HypervisorError::Stopped(self.failure.get().cloned().unwrap_or_else(|| "the committer is gone".into()))
+    }
+
+    /// Makes everything durable, then ends.
+    fn stop(&mut self, commands: &Receiver<Command>, reply: Reply<()>) -> Result<(), HypervisorError> {
+        self.open.outputs.push(Output::Done(reply));
+        self.cut()?;
+        while self.in_flight > 0 {
+            match commands.recv() {
+                Ok(Command::Settled { number, touched }) => self.settled(number, touched),
+                Ok(Command::Failed(why)) => return Err(HypervisorError::Stopped(why)),
+                Ok(_) => {}
+                Err(RecvError) => break,
+            }
+        }
+        Ok(())
+    }
+}

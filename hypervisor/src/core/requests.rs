@@ -1,0 +1,183 @@
+//! What hosts and the committer ask of the core.
+
+use everturn_dag::{Cid, Space};
+use everturn_exo_interface::ExoInterface;
+use everturn_port_manager::{ContainerId, Delivery, Kind, Message, ReceiptId, Ticks};
+
+use super::{Awaited, Core, Pending};
+use crate::batch::{Output, Reply};
+use crate::handle::Inspection;
+use crate::{HypervisorError, Receipt, restore};
+
+/// A request. Its answer leaves with the batch that is open when it is met.
+pub(crate) enum Command {
+    Create { container_type: String, name: String, data: Vec<u8>, or_get: bool, reply: Reply<ContainerId> },
+    Post { to: ContainerId, kind: Kind, message: Message, date_ms: u64, reply: Reply<Receipt> },
+    Wait { id: ContainerId, threshold: Ticks, reply: Reply<Ticks> },
+    Root { id: ContainerId, ticks: Ticks, reply: Reply<Cid> },
+    Restore { id: ContainerId, root: Cid, reply: Reply<()> },
+    Inspect { reply: Reply<Vec<Inspection>> },
+    Settled { number: u64, touched: Vec<ContainerId> },
+    Failed(String),
+    Stop(Reply<()>),
+}
+
+impl Core {
+    pub(super) fn obey(&mut self, command: Command) -> Result<(), HypervisorError> {
+        match command {
+            Command::Create { container_type, name, data, or_get, reply } => {
+                self.create_root(container_type, &name, data, or_get, reply);
+            }
+            Command::Post { to, kind, message, date_ms, reply } => self.post(to, kind, message, date_ms, reply),
+            Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
+            Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
+            Command::Restore { id, root, reply } => self.restore(id, root, reply)?,
+            Command::Inspect { reply } => drop(reply.send(Ok(self.inspect()))),
+            Command::Settled { number, touched } => self.settled(number, touched),
+            Command::Failed(why) => return Err(HypervisorError::Stopped(why)),
+            // Taken by the caller: it ends the loop.
+            Command::Stop(_) => {}
+        }
+        Ok(())
+    }
+
+    fn create_root(
+        &mut self,
+        container_type: String,
+        name: &str,
+        data: Vec<u8>,
+        or_get: bool,
+        reply: Reply<ContainerId>,
+    ) {
+        let id = ContainerId::root(name);
+        if let Some(exo) = self.running.get(&id) {
+            let same = *exo.record().container_type == *container_type;
+            let answer = if or_get && same {
+                Ok(id)
+            } else {
+                let container_type = exo.record().container_type.to_string();
+                Err(HypervisorError::NameInUse { name: name.to_owned(), container_type })
+            };
+            self.open.outputs.push(Output::Created(reply, answer));
+            return;
+        }
+        if self.types.find(&container_type).is_none() {
+            return drop(reply.send(Err(HypervisorError::UnknownType(container_type))));
+        }
+        if let Some(cid) = id.cid() {
+            self.open.batch.put(Space::Blocks, cid.to_bytes(), ContainerId::root_node(name));
+        }
+        self.running.insert(id, ExoInterface::create(id, container_type.into(), None));
+        let receipt = self.await_receipt(Awaited::Creation(reply));
+        let message = Message { data, ..Message::default() };
+        self.put_input(id, Kind::Create, message, 0, receipt);
+    }
+
+    fn post(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, reply: Reply<Receipt>) {
+        let is_root = self.running.get(&to).is_some_and(|exo| exo.record().parent.is_none());
+        if !is_root {
+            return drop(reply.send(Err(HypervisorError::NoSuchContainer(to.to_string()))));
+        }
+        self.lower_interrupt();
+        let receipt = self.await_receipt(Awaited::Receipt(reply));
+        self.put_input(to, kind, message, date_ms, receipt);
+    }
+
+    fn await_receipt(&mut self, awaited: Awaited) -> ReceiptId {
+        self.next_receipt += 1;
+        let receipt = ReceiptId(self.next_receipt);
+        self.receipts.insert(receipt, awaited);
+        receipt
+    }
+
+    /// Stamps an input from outside: the end of the last window begun or the receiver's ticks, whichever is
+    /// later (design, section 5).
+    fn put_input(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, receipt: ReceiptId) {
+        let ticks = self.running.get(&to).map_or(Ticks::ZERO, |exo| exo.record().ticks);
+        let at = self.clock.window_end.max(ticks);
+        self.put(to, Delivery { kind, message, from: None, at, date_ms, receipt: Some(receipt) });
+    }
+
+    /// Answers requests whose tick the schedule has passed.
+    pub(super) fn answer_pending(&mut self) -> Result<(), HypervisorError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let next = self.schedule.first().map(|(at, _)| *at);
+        let mut roots = false;
+        for pending in std::mem::take(&mut self.pending) {
+            let (Pending::Wait(ticks, ..) | Pending::Root(ticks, ..)) = &pending;
+            if next.is_some_and(|next| next <= *ticks) {
+                self.pending.push(pending);
+                continue;
+            }
+            roots |= matches!(pending, Pending::Root(..));
+            self.answer(pending);
+        }
+        // The root is of exactly what is done now, so nothing more may join the batch.
+        if roots { self.cut() } else { Ok(()) }
+    }
+
+    fn answer(&mut self, pending: Pending) {
+        let (Pending::Wait(_, id, _) | Pending::Root(_, id, _)) = &pending;
+        let ticks = self.running.get(id).map(|exo| exo.record().ticks);
+        match (pending, ticks) {
+            (Pending::Wait(_, _, reply), Some(ticks)) => self.open.outputs.push(Output::Waited(reply, ticks)),
+            (Pending::Root(at, _, reply), Some(_)) if at < self.clock.latest => {
+                let earliest = self.clock.latest;
+                drop(reply.send(Err(HypervisorError::CutPassed { earliest })));
+            }
+            (Pending::Root(_, id, reply), Some(_)) => self.open.outputs.push(Output::Root(reply, id)),
+            (Pending::Wait(_, id, reply), None) => {
+                drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
+            }
+            (Pending::Root(_, id, reply), None) => {
+                drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
+            }
+        }
+    }
+
+    fn restore(&mut self, id: ContainerId, root: Cid, reply: Reply<()>) -> Result<(), HypervisorError> {
+        let is_root = self.running.get(&id).is_some_and(|exo| exo.record().parent.is_none());
+        if !is_root {
+            drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
+            return Ok(());
+        }
+        match restore::plan(&*self.store, &self.types, id, root) {
+            Ok(plan) => {
+                let ticks = self.running.get(&id).map_or(Ticks::ZERO, |exo| exo.record().ticks);
+                self.delete(id);
+                self.adopt(plan, ticks);
+                self.open.outputs.push(Output::Done(reply));
+                self.cut()
+            }
+            Err(error) => {
+                drop(reply.send(Err(error)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in containers as a state root has them. Their ticks go on from where time is.
+    fn adopt(&mut self, plan: restore::Plan, ticks: Ticks) {
+        self.open.batch.append(plan.batch);
+        for (id, mut record) in plan.records {
+            record.ticks = ticks;
+            self.open.touched.insert(id);
+            self.running.insert(id, ExoInterface::resume(id, record));
+        }
+    }
+
+    fn inspect(&self) -> Vec<Inspection> {
+        let inspect = |(id, exo): (&ContainerId, &ExoInterface)| Inspection {
+            id: *id,
+            container_type: exo.record().container_type.to_string(),
+            parent: exo.record().parent,
+            ticks: exo.record().ticks,
+            queued: exo.ports().queued(),
+            ports: exo.ports().iter().map(|(name, port)| (name.to_string(), port.id)).collect(),
+            footprint: exo.container().map(|container| container.footprint()),
+        };
+        self.running.iter().map(inspect).collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! What a host is told when a request of its cannot be met.
+
+use everturn_exo_interface::{Exception, ExoError};
+use everturn_port_manager::Ticks;
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HypervisorError {
+    /// The container's program failed; nothing of that turn happened.
+    #[error("{0}")]
+    Exception(Exception),
+    /// No container has this id, or a host may not speak to it.
+    #[error("no root container {0} is alive here")]
+    NoSuchContainer(String),
+    /// A container of this name is alive already.
+    #[error("a root container named {name:?} of type {container_type:?} is alive already")]
+    NameInUse {
+        /// Its name.
+        name: String,
+        /// Its type.
+        container_type: String,
+    },
+    /// No factory was registered under this name.
+    #[error("no container type {0:?} is registered; call register_container first")]
+    UnknownType(String),
+    /// The state at these ticks is past.
+    #[error("the cut is past: the earliest state that can still be had is at {earliest} ticks")]
+    CutPassed {
+        /// The least ticks that would work.
+        earliest: Ticks,
+    },
+    /// The store was made with another configuration.
+    #[error("this store was made with {field} = {stored}, not {given}; use that, or another store")]
+    Configuration {
+        /// Which setting.
+        field: &'static str,
+        /// Its value in the store.
+        stored: String,
+        /// The value asked for.
+        given: String,
+    },
+    /// The message cannot be encoded, or is too large.
+    #[error("the message cannot be sent: {0}")]
+    Message(String),
+    /// The host failed below a container.
+    #[error(transparent)]
+    Exo(#[from] ExoError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] everturn_dag::StoreError),
+    /// The hypervisor has stopped; what was durable stays so.
+    #[error("the hypervisor has stopped: {0}")]
+    Stopped(String),
+}

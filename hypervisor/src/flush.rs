@@ -1,0 +1,122 @@
+//! State roots: the address of a container's committed state and of all that it owns.
+//!
+//! Reads only what is durable, never live memory. A node is made anew only where a commit marked it stale;
+//! a mark on a container implies one on each of its owners.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use everturn_dag::address::node_cid;
+use everturn_dag::{Batch, Cid, Ipld, Space, Store, StoreError};
+use everturn_exo_interface::{BlockReader, BlockWriter, RuntimeRecord};
+use everturn_port_manager::{ContainerId, PortRef};
+
+use crate::core::Types;
+use crate::{HypervisorError, keys};
+
+/// Blocks of the store, and those that this flush has made so far.
+struct Stage<'a> {
+    store: &'a dyn Store,
+    made: RefCell<BTreeMap<Cid, Vec<u8>>>,
+}
+
+impl BlockReader for Stage<'_> {
+    fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
+        if let Some(bytes) = self.made.borrow().get(cid) {
+            return Ok(bytes.clone());
+        }
+        keys::Blocks { reader: self.store }.block(cid)
+    }
+}
+
+impl BlockWriter for Stage<'_> {
+    fn emit(&mut self, cid: Cid, bytes: Vec<u8>) {
+        self.made.get_mut().insert(cid, bytes);
+    }
+}
+
+/// Makes the state root of a container durable and gives its CID.
+pub(crate) fn state_root(store: &dyn Store, types: &Types, root: ContainerId) -> Result<Cid, HypervisorError> {
+    let mut stage = Stage { store, made: RefCell::default() };
+    let mut batch = Batch::new();
+    let mut nodes: BTreeMap<ContainerId, Cid> = BTreeMap::new();
+    let mut path = vec![root];
+    while let Some(&id) = path.last() {
+        if let Some(cid) = fresh(store, id)? {
+            nodes.insert(id, cid);
+            path.pop();
+            continue;
+        }
+        let record = record(store, id)?;
+        let missing = record.ports.iter().map(|(_, port)| port.id).filter(|id| !nodes.contains_key(id));
+        let before = path.len();
+        path.extend(missing);
+        if path.len() == before {
+            nodes.insert(id, node(types, id, &record, &nodes, &mut stage, &mut batch)?);
+            path.pop();
+        }
+    }
+    for (cid, bytes) in stage.made.into_inner() {
+        batch.put(Space::Blocks, cid.to_bytes(), bytes);
+    }
+    if !batch.is_empty() {
+        store.write(batch)?;
+        store.sync()?;
+    }
+    nodes.remove(&root).ok_or_else(|| HypervisorError::NoSuchContainer(root.to_string()))
+}
+
+/// The address of a node that is not stale.
+fn fresh(store: &dyn Store, id: ContainerId) -> Result<Option<Cid>, StoreError> {
+    if store.get(Space::Stale, &keys::record(id))?.is_some() {
+        return Ok(None);
+    }
+    let Some(bytes) = store.get(Space::Runtime, &keys::node(id))? else { return Ok(None) };
+    let cid = Cid::try_from(bytes).map_err(|error| StoreError::Damaged {
+        place: format!("the node of container {id}"),
+        what: error.to_string(),
+    })?;
+    Ok(Some(cid))
+}
+
+fn record(store: &dyn Store, id: ContainerId) -> Result<RuntimeRecord, HypervisorError> {
+    let bytes = store.get(Space::Runtime, &keys::record(id))?;
+    let bytes = bytes.ok_or_else(|| HypervisorError::NoSuchContainer(id.to_string()))?;
+    Ok(keys::decode(&format!("the record of container {id}"), &bytes)?)
+}
+
+fn node(
+    types: &Types,
+    id: ContainerId,
+    record: &RuntimeRecord,
+    nodes: &BTreeMap<ContainerId, Cid>,
+    stage: &mut Stage<'_>,
+    batch: &mut Batch,
+) -> Result<Cid, HypervisorError> {
+    let mut fields = BTreeMap::new();
+    if record.born {
+        let container_type = types.get(&record.container_type)?;
+        let rows = keys::Rows { reader: stage.store, id };
+        fields = container_type.flush(&rows, &mut keys::RowChanges { batch, id }, stage)?;
+    }
+    let nonce = record.ports.nonce().to_bytes().into_iter().map(|byte| Ipld::Integer(byte.into()));
+    let ports = record.ports.iter().map(|(name, port)| (name.as_str().to_owned(), port_node(port, nodes)));
+    fields.insert("nonce".into(), Ipld::List(nonce.collect()));
+    fields.insert("ports".into(), Ipld::Map(ports.collect()));
+    let bytes = keys::encode("a state node", &Ipld::Map(fields))?;
+    let cid = node_cid(&bytes);
+    stage.emit(cid, bytes);
+    batch.put(Space::Runtime, keys::node(id), cid.to_bytes());
+    batch.delete(Space::Stale, keys::record(id));
+    Ok(cid)
+}
+
+fn port_node(port: &PortRef, nodes: &BTreeMap<ContainerId, Cid>) -> Ipld {
+    let link = |cid: Option<Cid>| cid.map_or(Ipld::Null, Ipld::Link);
+    Ipld::Map(BTreeMap::from([
+        ("id".into(), link(port.id.cid())),
+        ("link".into(), link(nodes.get(&port.id).copied())),
+        ("messages".into(), Ipld::List(Vec::new())),
+        ("type".into(), Ipld::String(port.container_type.to_string())),
+    ]))
+}

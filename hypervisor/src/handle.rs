@@ -1,0 +1,227 @@
+//! What a host holds: cheap to clone, every request a message to the core.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+
+use everturn_dag::{Cid, Ipld};
+use everturn_exo_interface::{ContainerType, Footprint};
+use everturn_port_manager::{ContainerId, Kind, Message, Ticks};
+use tokio::sync::oneshot;
+
+use crate::batch::Reply;
+use crate::core::{Command, Types};
+use crate::{Builder, HypervisorError, Receipt};
+
+/// A running hypervisor. Clones are the same one; it ends with [`Hypervisor::stop`] or with its last clone.
+#[derive(Clone)]
+pub struct Hypervisor {
+    commands: Sender<Command>,
+    types: Types,
+    failure: Arc<OnceLock<String>>,
+    interrupt: Arc<AtomicBool>,
+    clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+}
+
+/// What can be seen of a container from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspection {
+    /// Who it is.
+    pub id: ContainerId,
+    /// Its type.
+    pub container_type: String,
+    /// Its owner; `None` is the host.
+    pub parent: Option<ContainerId>,
+    /// Its logical time.
+    pub ticks: Ticks,
+    /// Messages that wait in its ports.
+    pub queued: usize,
+    /// Its ports by name, and where they lead.
+    pub ports: Vec<(String, ContainerId)>,
+    /// What it costs in memory; `None` if it is not there now.
+    pub footprint: Option<Footprint>,
+}
+
+impl Hypervisor {
+    /// Puts one together.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        commands: Sender<Command>,
+        types: Types,
+        failure: Arc<OnceLock<String>>,
+        interrupt: Arc<AtomicBool>,
+        clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    ) -> Hypervisor {
+        Hypervisor { commands, types, failure, interrupt, clock }
+    }
+
+    /// Makes a container type available under a name. Stored containers of it run from now on.
+    pub fn register_container(&self, name: &str, container_type: impl ContainerType + 'static) {
+        self.types.register(name, Arc::new(container_type));
+    }
+
+    /// Makes a root container and runs its first turn. The empty name is the unnamed root.
+    ///
+    /// # Errors
+    /// [`HypervisorError::NameInUse`], [`HypervisorError::UnknownType`], or the program's own
+    /// [`HypervisorError::Exception`], after which nothing of the container is left.
+    pub async fn create_instance(
+        &self,
+        container_type: &str,
+        name: &str,
+        init: impl Into<Ipld>,
+    ) -> Result<ContainerId, HypervisorError> {
+        self.create(container_type, name, init.into(), false).await
+    }
+
+    /// The root container of this name, made if there is none.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::create_instance`]; [`HypervisorError::NameInUse`] only if it has another type.
+    pub async fn get_or_create_instance(
+        &self,
+        container_type: &str,
+        name: &str,
+        init: impl Into<Ipld>,
+    ) -> Result<ContainerId, HypervisorError> {
+        self.create(container_type, name, init.into(), true).await
+    }
+
+    async fn create(
+        &self,
+        container_type: &str,
+        name: &str,
+        init: Ipld,
+        or_get: bool,
+    ) -> Result<ContainerId, HypervisorError> {
+        let data = encode(&init)?;
+        let (container_type, name) = (container_type.to_owned(), name.to_owned());
+        self.ask(|reply| Command::Create { container_type, name, data, or_get, reply }).await
+    }
+
+    /// Sends a message to a root container. It is under way when this returns; the future resolves to its
+    /// receipt when its turn is durable.
+    pub fn send(
+        &self,
+        to: &ContainerId,
+        message: Message,
+    ) -> impl Future<Output = Result<Receipt, HypervisorError>> + use<> {
+        self.post(*to, Kind::Message, message)
+    }
+
+    /// Evaluates a line in a root container's living heap; the receipt's answer says what it came to.
+    ///
+    /// # Errors
+    /// If the container is not alive or the hypervisor has stopped.
+    pub async fn evaluate(&self, to: &ContainerId, file: &str, source: &str) -> Result<Receipt, HypervisorError> {
+        self.post_source(to, Kind::Evaluate, file, source).await
+    }
+
+    /// Evaluates an edited program in a root container's living heap, as one turn.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::evaluate`].
+    pub async fn load(&self, to: &ContainerId, file: &str, source: &str) -> Result<Receipt, HypervisorError> {
+        self.post_source(to, Kind::Load, file, source).await
+    }
+
+    async fn post_source(
+        &self,
+        to: &ContainerId,
+        kind: Kind,
+        file: &str,
+        source: &str,
+    ) -> Result<Receipt, HypervisorError> {
+        let fields = [("file".to_owned(), file.into()), ("source".to_owned(), source.into())];
+        let data = encode(&Ipld::Map(fields.into()))?;
+        self.post(*to, kind, Message { data, ..Message::default() }).await
+    }
+
+    fn post(
+        &self,
+        to: ContainerId,
+        kind: Kind,
+        message: Message,
+    ) -> impl Future<Output = Result<Receipt, HypervisorError>> + use<> {
+        let date_ms = self.clock.as_ref().map_or(0, |clock| clock());
+        self.ask(move |reply| Command::Post { to, kind, message, date_ms, reply })
+    }
+
+    /// Resolves when no message is queued whose delivery tick is at most `threshold`, or when nothing is queued;
+    /// gives the container's ticks then. Any number of waits may be under way.
+    ///
+    /// # Errors
+    /// If the container is not alive or the hypervisor has stopped.
+    pub async fn wait(&self, id: &ContainerId, threshold: Ticks) -> Result<Ticks, HypervisorError> {
+        let id = *id;
+        self.ask(|reply| Command::Wait { id, threshold, reply }).await
+    }
+
+    /// The address of a container's state, and of all that it owns, after exactly the turns whose delivery tick is
+    /// at most `ticks`; [`Ticks::MAX`] is when idle.
+    ///
+    /// # Errors
+    /// [`HypervisorError::CutPassed`] if a later turn has run.
+    pub async fn create_state_root(&self, id: &ContainerId, ticks: Ticks) -> Result<Cid, HypervisorError> {
+        let id = *id;
+        self.ask(|reply| Command::Root { id, ticks, reply }).await
+    }
+
+    /// Takes a root container and all that it owns back to a state root of its own. What waits in its queues is
+    /// dropped.
+    ///
+    /// # Errors
+    /// If the root is no state of such a container, or blocks of it are missing; then nothing changes.
+    pub async fn restore(&self, id: &ContainerId, root: &Cid) -> Result<(), HypervisorError> {
+        let (id, root) = (*id, *root);
+        self.ask(|reply| Command::Restore { id, root, reply }).await
+    }
+
+    /// Every container, by id.
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped.
+    pub async fn inspect(&self) -> Result<Vec<Inspection>, HypervisorError> {
+        self.ask(|reply| Command::Inspect { reply }).await
+    }
+
+    /// Discards the turn that is running now, if it can be: its exception says that it was interrupted.
+    pub fn interrupt(&self) {
+        self.interrupt.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes everything done so far durable and ends.
+    ///
+    /// # Errors
+    /// If that failed, or something had failed before.
+    pub async fn stop(self) -> Result<(), HypervisorError> {
+        self.ask(Command::Stop).await
+    }
+
+    fn ask<T, C: FnOnce(Reply<T>) -> Command>(
+        &self,
+        command: C,
+    ) -> impl Future<Output = Result<T, HypervisorError>> + use<T, C> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(command(reply)).is_ok();
+        let failure = self.failure.clone();
+        async move {
+            let stopped = || {
+                let why = failure.get().cloned();
+                HypervisorError::Stopped(why.unwrap_or_else(|| "the container or the hypervisor is gone".into()))
+            };
+            if !sent {
+                return Err(stopped());
+            }
+            answer.await.unwrap_or_else(|_| Err(stopped()))
+        }
+    }
+}
+
+fn encode(data: &Ipld) -> Result<Vec<u8>, HypervisorError> {
+    everturn_dag::node::encode(data).map_err(|error| HypervisorError::Message(error.to_string()))
+}

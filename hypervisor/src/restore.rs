@@ -1,0 +1,82 @@
+//! The way back: live state from a state root.
+
+use std::collections::BTreeMap;
+
+use everturn_dag::{Batch, Cid, Ipld, Space, Store};
+use everturn_exo_interface::{BlockReader, RuntimeRecord};
+use everturn_port_manager::{Bindings, ContainerId, Nonce, PortManager, PortName, PortRef, Ticks};
+
+use crate::core::Types;
+use crate::{HypervisorError, keys};
+
+/// What a state root's containers need in the store, and their runtime records.
+pub(crate) struct Plan {
+    pub(crate) batch: Batch,
+    pub(crate) records: Vec<(ContainerId, RuntimeRecord)>,
+}
+
+/// Reads the tree under `root`, as the state of the container `id`. Changes nothing.
+pub(crate) fn plan(
+    store: &dyn Store,
+    types: &Types,
+    id: ContainerId,
+    root: Cid,
+) -> Result<Plan, HypervisorError> {
+    let blocks = keys::Blocks { reader: store };
+    let own: Option<Vec<u8>> = store.get(Space::Runtime, &keys::record(id))?;
+    let own = own.ok_or_else(|| HypervisorError::NoSuchContainer(id.to_string()))?;
+    let own: RuntimeRecord = keys::decode("the root's record", &own)?;
+    let mut plan = Plan { batch: Batch::new(), records: Vec::new() };
+    let mut open = vec![(id, own.container_type, None, root)];
+    while let Some((id, container_type, parent, node)) = open.pop() {
+        let mut fields = state_node(&blocks, node)?;
+        let (ports, children) = ports(&mut fields).ok_or_else(|| not_a_node(node))?;
+        types.get(&container_type)?.import(&fields, &mut keys::RowChanges { batch: &mut plan.batch, id }, &blocks)?;
+        for (port, node) in children {
+            open.push((port.id, port.container_type, Some(id), node));
+        }
+        let record =
+            RuntimeRecord { container_type, parent, ticks: Ticks::ZERO, date_ms: 0, born: true, ports };
+        plan.records.push((id, record));
+    }
+    Ok(plan)
+}
+
+fn state_node(blocks: &dyn BlockReader, node: Cid) -> Result<BTreeMap<String, Ipld>, HypervisorError> {
+    match keys::decode("a state node", &blocks.block(&node)?)? {
+        Ipld::Map(fields) => Ok(fields),
+        _ => Err(not_a_node(node)),
+    }
+}
+
+fn not_a_node(node: Cid) -> HypervisorError {
+    HypervisorError::Message(format!("{node} is not a container's state"))
+}
+
+type Children = Vec<(PortRef, Cid)>;
+
+fn ports(fields: &mut BTreeMap<String, Ipld>) -> Option<(PortManager, Children)> {
+    let Ipld::List(nonce) = fields.remove("nonce")? else { return None };
+    let nonce = nonce.iter().try_fold(0u64, |sum, byte| match byte {
+        Ipld::Integer(byte @ 0..=255) => Some(sum.checked_mul(256)? + *byte as u64),
+        _ => None,
+    })?;
+    let Ipld::Map(ports) = fields.remove("ports")? else { return None };
+    let mut bindings = Bindings { nonce: Nonce(nonce), changed: BTreeMap::new() };
+    let mut children = Vec::new();
+    for (name, port) in ports {
+        let Ipld::Map(port) = port else { return None };
+        let (Ipld::Link(id), Ipld::Link(link), Ipld::String(container_type)) =
+            (port.get("id")?, port.get("link")?, port.get("type")?)
+        else {
+            return None;
+        };
+        let id = ContainerId::from_cid(id)?;
+        let reference = PortRef { id, container_type: container_type.as_str().into() };
+        bindings.changed.insert(PortName::new(&name).ok()?, Some(reference.clone()));
+        children.push((reference, *link));
+    }
+    let mut manager = PortManager::default();
+    manager.apply(bindings, &mut BTreeMap::new(), Ticks::ZERO);
+    Some((manager, children))
+}
