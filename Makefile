@@ -33,8 +33,8 @@ test: compiler
 		echo "test: with cargo-nextest"; \
 		$(CARGO) nextest run --workspace $(LOCKED); \
 	else \
-		echo "test: with cargo test (cargo-nextest would run more of it in parallel)"; \
-		$(CARGO) test --workspace --lib --bins --tests $(LOCKED); \
+		echo "test: with cargo test (cargo-nextest, where it is installed, runs the crates side by side)"; \
+		$(CARGO) test --workspace --lib --bins --tests --no-fail-fast $(LOCKED); \
 	fi
 	@echo "test: the examples in the documentation (about 1 minute)"
 	$(CARGO) test --workspace --doc $(LOCKED)
@@ -52,5 +52,5 @@ cargo-deny:
 	fi
 
 clean-compiler:
-	@echo "clean-compiler: removing build/compiler; make compiler fetches it again"
-	rm -rf build/compiler
+	@echo "clean-compiler: removing build/ziglang; make compiler fetches it again"
+	rm -rf build/ziglang
