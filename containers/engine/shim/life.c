@@ -1,0 +1,87 @@
+/* The engine's life: it is made once, in everturn_init, and its memory then is the image of all containers. Here are also the
+ * input buffer and the clock that QuickJS asks.
+ */
+#include "shim.h"
+#include "prelude.h" /* generated from ../prelude by the build script: PRELUDE_FILES */
+
+enum { INPUT_BYTES = 64 * 1024, JS_STACK_BYTES = 512 * 1024 };
+
+Engine engine;
+static uint8_t input_small[INPUT_BYTES + 1];
+static uint8_t *input_large;
+
+/* The one import of wasm-shim/shim.c, defined here so that it is none: microseconds since 1970. QuickJS also asks while it is
+ * initialised, when there is no turn and so no date. */
+double __rquickjs_host_now_us(void)
+{
+    return engine.in_turn ? host_date() * 1000 : 0;
+}
+
+EXPORT(everturn_buffer) uint8_t *everturn_buffer(uint32_t bytes)
+{
+    memory_give_back(input_large);
+    input_large = NULL;
+    if (bytes <= INPUT_BYTES)
+        return input_small;
+    if (bytes < UINT32_MAX)
+        input_large = memory_get(bytes + 1);
+    return input_large;
+}
+
+uint8_t *engine_input(void)
+{
+    return input_large ? input_large : input_small;
+}
+
+static int add_intrinsics(JSContext *context)
+{
+    return JS_AddIntrinsicBaseObjects(context) || JS_AddIntrinsicDate(context) || JS_AddIntrinsicEval(context) ||
+           JS_AddIntrinsicRegExp(context) || JS_AddIntrinsicJSON(context) || JS_AddIntrinsicProxy(context) ||
+           JS_AddIntrinsicMapSet(context) || JS_AddIntrinsicTypedArrays(context) || JS_AddIntrinsicPromise(context) ||
+           JS_AddIntrinsicWeakRef(context) || JS_AddIntrinsicDOMException(context) || JS_AddIntrinsicAToB(context);
+}
+
+/* Each file of the prelude is a function of the natives. */
+static int run_prelude(JSContext *context, JSValueConst natives)
+{
+    for (size_t i = 0; i < sizeof(PRELUDE_FILES) / sizeof(PRELUDE_FILES[0]); i++) {
+        const struct PreludeFile *file = &PRELUDE_FILES[i];
+        JSValue function = JS_Eval(context, file->source, file->bytes, file->name, JS_EVAL_TYPE_GLOBAL);
+        JSValue done = JS_IsException(function) ? JS_EXCEPTION : JS_Call(context, function, JS_UNDEFINED, 1, &natives);
+        bool failed = JS_IsException(done);
+        JS_FreeValue(context, function);
+        JS_FreeValue(context, done);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
+static int make_globals(JSContext *context)
+{
+    JSValue natives = JS_NewObject(context);
+    int failed = JS_IsException(natives) || natives_init(context, natives) || ports_init(context, natives) ||
+                 run_prelude(context, natives) || program_init(context);
+    if (!failed) {
+        engine.inspect = JS_GetPropertyStr(context, natives, "inspect");
+        engine.names = JS_GetPropertyStr(context, natives, "names");
+        failed = !JS_IsFunction(context, engine.inspect) || !JS_IsFunction(context, engine.names);
+    }
+    JS_FreeValue(context, natives);
+    return failed;
+}
+
+EXPORT(everturn_init) int32_t everturn_init(void)
+{
+    memory_hold_reserve();
+    engine.runtime = JS_NewRuntime2(&memory_functions, NULL);
+    if (!engine.runtime)
+        return 1;
+    JS_SetGCThreshold(engine.runtime, SIZE_MAX); /* the collector runs in turns of its own only */
+    JS_SetMaxStackSize(engine.runtime, JS_STACK_BYTES);
+    engine.context = JS_NewContextRaw(engine.runtime);
+    if (!engine.context || add_intrinsics(engine.context) || make_globals(engine.context))
+        return 1;
+    JS_RunGC(engine.runtime);
+    return 0;
+}

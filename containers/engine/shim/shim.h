@@ -1,0 +1,121 @@
+/* What the files of the shim share. The contract with the host is ../ABI.md.
+ *
+ * A turn's path: turn.c (entry, microtasks, rejections) -> program.c (what each kind of turn evaluates or calls)
+ * -> read.c and write.c (dag-cbor <-> JS values) -> ports.c and natives.c (syscalls as JS functions).
+ *
+ * Invariants:
+ * 1. No pointer into the stack outlives a turn.
+ * 2. Nothing here reads a clock or entropy; the host's imports are the only inputs, and they are called in turns only.
+ * 3. What a JS program can cause is an exception, never an abort.
+ */
+#ifndef EVERTURN_SHIM_H
+#define EVERTURN_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdint.h>
+#include <string.h>
+#include "quickjs.h"
+
+#define EXPORT(name) __attribute__((export_name(#name)))
+#define IMPORT(name) __attribute__((import_module("everturn"), import_name(#name)))
+
+enum { DATA_DEPTH_MAX = 128, ID_BYTES_MAX = 64 };
+
+/* The host's side, see ABI.md. */
+IMPORT(log) void host_log(int32_t level, const void *text, uint32_t bytes);
+IMPORT(result) void host_result(const void *data, uint32_t bytes);
+IMPORT(date) double host_date(void);
+IMPORT(ticks) int64_t host_ticks(void);
+IMPORT(id) int32_t host_id(void *id);
+IMPORT(port_create) int32_t host_port_create(const void *type, uint32_t type_bytes, const void *data, uint32_t data_bytes);
+IMPORT(port_bind) int32_t host_port_bind(const void *name, uint32_t name_bytes, int32_t handle);
+IMPORT(port_unbind) int32_t host_port_unbind(const void *name, uint32_t name_bytes);
+IMPORT(port_get) int32_t host_port_get(const void *name, uint32_t name_bytes);
+IMPORT(port_delete) int32_t host_port_delete(const void *name, uint32_t name_bytes);
+IMPORT(port_names) int32_t host_port_names(void *data, uint32_t capacity_bytes);
+IMPORT(port_id) int32_t host_port_id(int32_t handle, void *id);
+IMPORT(port_parent) int32_t host_port_parent(void);
+IMPORT(channel) int32_t host_channel(void);
+IMPORT(send) int32_t host_send(int32_t handle, const void *data, uint32_t data_bytes, const int32_t *handles,
+                               uint32_t handles_count, int32_t priority);
+IMPORT(refusal) int32_t host_refusal(int32_t code, void *text, uint32_t capacity_bytes);
+
+/* life.c: the one engine of a module, and its buffers. */
+typedef struct Engine {
+    JSRuntime *runtime;
+    JSContext *context;
+    uint64_t turn_number;        /* a handle is valid in the turn that got it */
+    bool in_turn;                /* imports may be called */
+    JSValue inspect, names;      /* functions of the prelude that the host asks for */
+    size_t collect_at_bytes;     /* a collection is due above this many allocated bytes */
+} Engine;
+extern Engine engine;
+
+/* memory.c: allocation under the host's limit. */
+extern const JSMallocFunctions memory_functions;
+void memory_hold_reserve(void);  /* so that an error can still be made when memory is out */
+bool memory_ran_out(void);       /* since the last memory_hold_reserve */
+void *memory_get(size_t bytes);
+void memory_give_back(void *pointer);
+
+/* inside.c: what needs QuickJS's internals. */
+enum source_end { SOURCE_COMPLETE, SOURCE_WANTS_MORE, SOURCE_WRONG };
+enum compile_flags { COMPILE_ASYNC_IF_AWAITS = 1, COMPILE_REDECLARES = 2 };
+void inside_seed(JSContext *context, const uint8_t seed[32]);
+size_t inside_allocated_bytes(JSRuntime *runtime);
+JSValue inside_compile(JSContext *context, const char *source, size_t bytes, const char *file, int flags, bool *awaits,
+                       enum source_end *end);
+JSValue inside_lexical_names(JSContext *context);
+JSValue inside_global(JSContext *context, JSAtom name);      /* undefined if there is none */
+JSModuleDef *inside_module(JSValueConst compiled);
+
+/* read.c and write.c: dag-cbor. Writing runs no JS code. */
+typedef struct Reader {
+    const uint8_t *at, *end;
+} Reader;
+typedef struct Text {
+    const char *bytes;
+    uint32_t length;
+} Text;
+typedef struct Encoded {
+    const uint8_t *bytes;
+    uint32_t length;
+} Encoded;
+bool read_map(Reader *reader, uint32_t *entries);
+bool read_text(Reader *reader, Text *text);
+bool read_bytes(Reader *reader, Text *bytes);
+bool read_null(Reader *reader);
+bool read_bool(Reader *reader, bool *value);
+bool read_uint(Reader *reader, uint64_t *value);
+bool read_skip(Reader *reader);
+JSValue read_value(JSContext *context, Reader *reader);   /* JS_EXCEPTION: malformed or out of memory */
+bool write_value(JSContext *context, JSValueConst value, const char *root, Encoded *encoded); /* false: thrown */
+bool write_error(const char *kind, Text name, Text text, Text stack, Encoded *encoded);
+void write_done(JSContext *context);                      /* the encoded bytes are no longer needed */
+
+/* ports.c: port references and the syscalls about them. */
+int ports_init(JSContext *context, JSValueConst natives);
+JSValue port_of_message(JSContext *context, int32_t handle);
+JSValue port_of_name(JSContext *context, Text name);      /* "" is the parent's */
+bool is_port(JSValueConst value);
+
+/* natives.c: the other functions of the prelude that are written in C. */
+int natives_init(JSContext *context, JSValueConst natives);
+JSValue cid_from_bytes(JSContext *context, const uint8_t *bytes, size_t length);
+bool cid_bytes(JSValueConst value, const uint8_t **bytes, size_t *length);
+
+/* program.c: what each kind of turn evaluates or calls. JS_EXCEPTION: thrown; throw_input: the host's input is malformed. */
+int program_init(JSContext *context);
+JSValue program_create(JSContext *context, Reader *input);
+JSValue program_message(JSContext *context, Reader *input);
+JSValue program_eval(JSContext *context, Reader *input);
+JSValue program_load(JSContext *context, Reader *input);
+JSValue program_exception(JSContext *context, Reader *input);
+bool program_evaluated(JSContext *context, JSValueConst value);  /* after the microtasks; false: thrown */
+bool program_line_value(JSContext *context, JSValueConst value, bool (*answer)(JSContext *context, JSValueConst value, bool is_pending));
+JSValue throw_input(JSContext *context, const char *what);
+bool input_was_wrong(void);
+
+#endif

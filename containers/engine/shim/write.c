@@ -1,0 +1,475 @@
+/* JS values to dag-cbor. Part of engine.c, after inside.c.
+ *
+ * Invariants:
+ * 1. Writing runs no JS code: accessors, proxies and holes are refused. So one output buffer is enough.
+ * 2. The bytes are canonical: shortest heads, map keys by length, then by bytes; floats always in 64 bits, -0 as 0.
+ * 3. What cannot be carried is a TypeError that names the path to it.
+ */
+
+enum { OUTPUT_BYTES = 16 * 1024, KEYS_ON_STACK = 16, PATH_BYTES = 256 };
+
+typedef struct Step {
+    JSObject *object;
+    JSAtom key;       /* where the walk is in it: a key, or JS_ATOM_NULL and an index */
+    uint32_t index;
+} Step;
+
+typedef struct Writer {
+    JSContext *context;
+    const char *root;
+    uint8_t *bytes;
+    size_t length, capacity;
+    int depth;
+    Step steps[DATA_DEPTH_MAX];
+} Writer;
+
+typedef struct Key {
+    const uint8_t *bytes;
+    size_t length;
+    const char *owned;  /* to be freed with JS_FreeCString */
+    JSAtom atom;
+    JSValueConst value;
+    char digits[12];
+} Key;
+
+static uint8_t output[OUTPUT_BYTES];
+static uint8_t *output_large;    /* when `output` does not suffice */
+
+static bool write_any(Writer *writer, JSValueConst value);
+
+static bool grow(Writer *writer, size_t bytes)
+{
+    size_t capacity = writer->capacity * 2 > writer->length + bytes ? writer->capacity * 2 : writer->length + bytes;
+    uint8_t *larger = js_realloc(writer->context, output_large, capacity);
+    if (!larger)
+        return false;
+    if (!output_large)
+        memcpy(larger, writer->bytes, writer->length);
+    output_large = writer->bytes = larger;
+    writer->capacity = capacity;
+    return true;
+}
+
+static inline uint8_t *room(Writer *writer, size_t bytes)
+{
+    if (unlikely(writer->length + bytes > writer->capacity) && !grow(writer, bytes))
+        return NULL;
+    uint8_t *at = writer->bytes + writer->length;
+    writer->length += bytes;
+    return at;
+}
+
+static bool write_head(Writer *writer, uint8_t major, uint64_t argument)
+{
+    int bytes = argument < 24 ? 0 : argument <= 0xff ? 1 : argument <= 0xffff ? 2 : argument <= 0xffffffff ? 4 : 8;
+    uint8_t *at = room(writer, 1 + bytes);
+    if (!at)
+        return false;
+    *at++ = major << 5 | (bytes == 0 ? (uint8_t)argument : bytes == 1 ? 24 : bytes == 2 ? 25 : bytes == 4 ? 26 : 27);
+    for (int shift = 8 * bytes - 8; shift >= 0; shift -= 8)
+        *at++ = (uint8_t)(argument >> shift);
+    return true;
+}
+
+static bool write_blob(Writer *writer, uint8_t major, const void *bytes, size_t length)
+{
+    if (!write_head(writer, major, length))
+        return false;
+    uint8_t *at = room(writer, length);
+    if (at && length)
+        memcpy(at, bytes, length);
+    return at != NULL;
+}
+
+static bool write_byte(Writer *writer, uint8_t byte)
+{
+    uint8_t *at = room(writer, 1);
+    if (at)
+        *at = byte;
+    return at != NULL;
+}
+
+/* `data.a[3].b`, cut where it gets too long. */
+static void path_of(Writer *writer, char path[PATH_BYTES])
+{
+    size_t used = snprintf(path, PATH_BYTES, "%s", writer->root);
+    for (int i = 0; i < writer->depth && used < PATH_BYTES - 40; i++) {
+        Step *step = &writer->steps[i];
+        const char *key = step->key == JS_ATOM_NULL ? NULL : JS_AtomToCString(writer->context, step->key);
+        if (key)
+            used += snprintf(path + used, PATH_BYTES - used, ".%.200s", key);
+        else
+            used += snprintf(path + used, PATH_BYTES - used, "[%u]", step->index);
+        JS_FreeCString(writer->context, key);
+    }
+    if (used >= PATH_BYTES)
+        memcpy(path + PATH_BYTES - 4, "...", 4);
+}
+
+static bool refuse(Writer *writer, const char *what)
+{
+    char path[PATH_BYTES];
+    path_of(writer, path);
+    JS_ThrowTypeError(writer->context, "%s is %s, which messages cannot carry", path, what);
+    return false;
+}
+
+static bool write_integer(Writer *writer, int64_t value)
+{
+    return value < 0 ? write_head(writer, 1, ~(uint64_t)value) : write_head(writer, 0, (uint64_t)value);
+}
+
+static bool write_number(Writer *writer, double value)
+{
+    if (isnan(value))
+        return refuse(writer, "NaN");
+    if (isinf(value))
+        return refuse(writer, value < 0 ? "-Infinity" : "Infinity");
+    if (value == trunc(value) && fabs(value) <= 9007199254740991.0)
+        return write_integer(writer, (int64_t)value);
+    uint8_t *at = room(writer, 9);
+    uint64_t bits = float64_as_uint64(value);
+    if (!at)
+        return false;
+    *at++ = 0xfb;
+    for (int shift = 56; shift >= 0; shift -= 8)
+        *at++ = (uint8_t)(bits >> shift);
+    return true;
+}
+
+static bool write_bigint(Writer *writer, JSValueConst value)
+{
+    const JSBigInt *number = JS_VALUE_GET_PTR(value);
+    uint32_t count = number->len;
+    bool negative = (int32_t)number->tab[count - 1] < 0;
+    uint64_t low = number->tab[0];
+    low |= (uint64_t)(count > 1 ? number->tab[1] : negative ? UINT32_MAX : 0) << 32;
+    if (count > 3 || (count == 3 && number->tab[2] != (negative ? UINT32_MAX : 0)))
+        return refuse(writer, "a BigInt of more than 64 bits");
+    return write_head(writer, negative ? 1 : 0, negative ? ~low : low);
+}
+
+/* UTF-8 of QuickJS's may hold surrogates: ED A0..BF xx. */
+static bool has_lone_surrogate(const uint8_t *text, size_t length)
+{
+    for (size_t i = 0; i + 1 < length; i++)
+        if (text[i] == 0xed && text[i + 1] >= 0xa0)
+            return true;
+    return false;
+}
+
+/* The bytes of an 8-bit string if it is plain ASCII, which is UTF-8 as it lies. */
+static const uint8_t *ascii_of(JSString *string)
+{
+    const uint8_t *text;
+    uint32_t i = 0;
+    if (string->is_wide_char)
+        return NULL;
+    text = str8(string);
+    for (; i + 8 <= string->len; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, text + i, 8);
+        if (eight & 0x8080808080808080)
+            return NULL;
+    }
+    for (; i < string->len; i++)
+        if (text[i] & 0x80)
+            return NULL;
+    return text;
+}
+
+static bool write_string(Writer *writer, JSValueConst value)
+{
+    if (JS_VALUE_GET_TAG(value) == JS_TAG_STRING) {
+        const uint8_t *ascii = ascii_of(JS_VALUE_GET_STRING(value));
+        if (ascii)
+            return write_blob(writer, 3, ascii, JS_VALUE_GET_STRING(value)->len);
+    }
+    size_t length;
+    const char *text = JS_ToCStringLen(writer->context, &length, value);
+    if (!text)
+        return false;
+    bool done = has_lone_surrogate((const uint8_t *)text, length) ? refuse(writer, "text with half a surrogate pair")
+                                                                  : write_blob(writer, 3, text, length);
+    JS_FreeCString(writer->context, text);
+    return done;
+}
+
+static bool key_of(Writer *writer, JSAtom atom, JSValueConst value, Key *key)
+{
+    key->atom = atom;
+    key->value = value;
+    key->owned = NULL;
+    if (__JS_AtomIsTaggedInt(atom)) {
+        key->length = snprintf(key->digits, sizeof(key->digits), "%u", __JS_AtomToUInt32(atom));
+        key->bytes = NULL; /* keys move when they are sorted */
+        return true;
+    }
+    JSString *string = writer->context->rt->atom_array[atom];
+    key->bytes = ascii_of(string);
+    key->length = string->len;
+    if (key->bytes)
+        return true;
+    key->owned = JS_AtomToCStringLen(writer->context, &key->length, atom);
+    key->bytes = (const uint8_t *)key->owned;
+    return key->owned && (!has_lone_surrogate(key->bytes, key->length) || refuse(writer, "a map whose key has half a surrogate pair"));
+}
+
+static const void *key_bytes(const Key *key)
+{
+    return key->bytes ? (const void *)key->bytes : key->digits;
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+    const Key *a = left, *b = right;
+    if (a->length != b->length)
+        return a->length < b->length ? -1 : 1;
+    return memcmp(key_bytes(a), key_bytes(b), a->length);
+}
+
+static void sort_keys(Key *keys, uint32_t count)
+{
+    if (count > 64) {
+        rqsort(keys, count, sizeof(Key), (int (*)(const void *, const void *, void *))compare_keys, NULL);
+        return;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        if (compare_keys(&keys[i - 1], &keys[i]) <= 0)
+            continue;
+        Key key = keys[i];
+        uint32_t at = i;
+        for (; at > 0 && compare_keys(&keys[at - 1], &key) > 0; at--)
+            keys[at] = keys[at - 1];
+        keys[at] = key;
+    }
+}
+
+/* The value of a property, without running code. */
+static bool plain_property(Writer *writer, JSObject *object, JSShapeProperty *property, JSProperty *slot, JSValueConst *value)
+{
+    switch (property->flags & JS_PROP_TMASK) {
+    case JS_PROP_NORMAL:
+        *value = slot->u.value;
+        return true;
+    case JS_PROP_VARREF:
+        *value = *slot->u.var_ref->pvalue;
+        return true;
+    default:
+        (void)object;
+        return refuse(writer, "an accessor");
+    }
+}
+
+static bool collect_keys(Writer *writer, JSObject *object, Key *keys, uint32_t *count)
+{
+    JSShape *shape = object->shape;
+    JSShapeProperty *property = get_shape_prop(shape);
+    Step *step = &writer->steps[writer->depth - 1];
+    for (int i = 0; i < shape->prop_count; i++, property++) {
+        JSValueConst value;
+        if (property->atom == JS_ATOM_NULL || !(property->flags & JS_PROP_ENUMERABLE) ||
+            JS_AtomGetKind(writer->context, property->atom) == JS_ATOM_KIND_PRIVATE)
+            continue;
+        step->key = property->atom;
+        if (JS_AtomGetKind(writer->context, property->atom) == JS_ATOM_KIND_SYMBOL)
+            return refuse(writer, "keyed by a symbol");
+        if (!plain_property(writer, object, property, &object->prop[i], &value))
+            return false;
+        if (JS_IsUndefined(value))
+            continue;
+        Key *key = &keys[(*count)++];
+        if (!key_of(writer, property->atom, value, key))
+            return false;
+    }
+    return true;
+}
+
+static bool write_keys(Writer *writer, Key *keys, uint32_t count)
+{
+    Step *step = &writer->steps[writer->depth - 1];
+    sort_keys(keys, count);
+    if (!write_head(writer, 5, count))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        step->key = keys[i].atom;
+        if (!write_blob(writer, 3, key_bytes(&keys[i]), keys[i].length) || !write_any(writer, keys[i].value))
+            return false;
+    }
+    return true;
+}
+
+static bool write_map(Writer *writer, JSObject *object)
+{
+    Key on_stack[KEYS_ON_STACK], *keys = on_stack;
+    uint32_t count = 0, size = object->shape->prop_count;
+    if (size > KEYS_ON_STACK && !(keys = js_malloc(writer->context, size * sizeof(Key))))
+        return false;
+    bool done = collect_keys(writer, object, keys, &count) && write_keys(writer, keys, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (keys[i].owned)
+            JS_FreeCString(writer->context, keys[i].owned);
+    if (keys != on_stack)
+        js_free(writer->context, keys);
+    return done;
+}
+
+static bool write_item(Writer *writer, JSValueConst value, uint32_t index)
+{
+    writer->steps[writer->depth - 1].index = index;
+    return JS_IsUndefined(value) ? refuse(writer, "undefined in a list") : write_any(writer, value);
+}
+
+/* An array whose items QuickJS keeps as properties: it has holes, or was frozen. */
+static bool write_slow_list(Writer *writer, JSObject *object)
+{
+    int64_t length;
+    if (js_get_length64(writer->context, &length, JS_MKPTR(JS_TAG_OBJECT, object)) || !write_head(writer, 4, length))
+        return false;
+    for (int64_t i = 0; i < length; i++) {
+        JSProperty *slot;
+        JSValueConst value = JS_UNDEFINED;
+        JSAtom atom = JS_NewAtomInt64(writer->context, i);
+        JSShapeProperty *property = find_own_property(&slot, object, atom);
+        JS_FreeAtom(writer->context, atom);
+        writer->steps[writer->depth - 1].index = (uint32_t)i;
+        if (property && !plain_property(writer, object, property, slot, &value))
+            return false;
+        if (!write_item(writer, value, (uint32_t)i))
+            return false;
+    }
+    return true;
+}
+
+static bool write_list(Writer *writer, JSObject *object)
+{
+    if (!object->fast_array)
+        return write_slow_list(writer, object);
+    if (!write_head(writer, 4, object->u.array.count))
+        return false;
+    for (uint32_t i = 0; i < object->u.array.count; i++)
+        if (!write_item(writer, object->u.array.u.values[i], i))
+            return false;
+    return true;
+}
+
+static bool write_nested(Writer *writer, JSObject *object)
+{
+    for (int i = 0; i < writer->depth; i++)
+        if (writer->steps[i].object == object)
+            return refuse(writer, "a cycle");
+    if (writer->depth == DATA_DEPTH_MAX)
+        return refuse(writer, "nested too deep");
+    writer->steps[writer->depth++] = (Step){object, JS_ATOM_NULL, 0};
+    bool done = object->class_id == JS_CLASS_ARRAY ? write_list(writer, object) : write_map(writer, object);
+    writer->depth--;
+    return done;
+}
+
+static bool write_cid(Writer *writer, const uint8_t *bytes, size_t length)
+{
+    uint8_t *at;
+    if (!write_head(writer, 6, 42) || !write_head(writer, 2, length + 1) || !(at = room(writer, length + 1)))
+        return false;
+    *at = 0; /* the multibase prefix that dag-cbor wants: raw binary */
+    memcpy(at + 1, bytes, length);
+    return true;
+}
+
+static bool refuse_object(Writer *writer, JSValueConst value, JSObject *object)
+{
+    char what[80], name[ATOM_GET_STR_BUF_SIZE];
+    if (is_port(value))
+        return refuse(writer, "a port, which goes into `ports`,");
+    if (JS_IsFunction(writer->context, value))
+        return refuse(writer, "a function");
+    JS_AtomGetStr(writer->context, name, sizeof(name), writer->context->rt->class_array[object->class_id].class_name);
+    snprintf(what, sizeof(what), "of class %.60s", name);
+    return refuse(writer, what);
+}
+
+static bool write_object(Writer *writer, JSValueConst value)
+{
+    JSObject *object = JS_VALUE_GET_OBJ(value);
+    const uint8_t *bytes;
+    size_t length;
+    switch (object->class_id) {
+    case JS_CLASS_OBJECT:
+    case JS_CLASS_ARRAY:
+        return write_nested(writer, object);
+    case JS_CLASS_UINT8_ARRAY:
+        bytes = JS_GetUint8Array(writer->context, &length, value);
+        break;
+    case JS_CLASS_ARRAY_BUFFER:
+        bytes = JS_GetArrayBuffer(writer->context, &length, value);
+        break;
+    default:
+        return cid_bytes(value, &bytes, &length) ? write_cid(writer, bytes, length) : refuse_object(writer, value, object);
+    }
+    if (!bytes && JS_HasException(writer->context))
+        return false;
+    return write_blob(writer, 2, bytes, length);
+}
+
+static bool write_any(Writer *writer, JSValueConst value)
+{
+    switch (JS_VALUE_GET_NORM_TAG(value)) {
+    case JS_TAG_INT:
+        return write_integer(writer, JS_VALUE_GET_INT(value));
+    case JS_TAG_FLOAT64:
+        return write_number(writer, JS_VALUE_GET_FLOAT64(value));
+    case JS_TAG_STRING:
+    case JS_TAG_STRING_ROPE:
+        return write_string(writer, value);
+    case JS_TAG_OBJECT:
+        return write_object(writer, value);
+    case JS_TAG_BOOL:
+        return write_byte(writer, JS_VALUE_GET_BOOL(value) ? 0xf5 : 0xf4);
+    case JS_TAG_NULL:
+    case JS_TAG_UNDEFINED:
+        return write_byte(writer, 0xf6);
+    case JS_TAG_SHORT_BIG_INT:
+        return write_integer(writer, JS_VALUE_GET_SHORT_BIG_INT(value));
+    case JS_TAG_BIG_INT:
+        return write_bigint(writer, value);
+    case JS_TAG_SYMBOL:
+        return refuse(writer, "a symbol");
+    default:
+        return refuse(writer, "of an unknown kind");
+    }
+}
+
+bool write_value(JSContext *context, JSValueConst value, const char *root, Encoded *encoded)
+{
+    Writer writer;
+    writer.context = context;
+    writer.root = root;
+    writer.bytes = output;
+    writer.length = 0;
+    writer.capacity = OUTPUT_BYTES;
+    writer.depth = 0;
+    if (!write_any(&writer, value)) {
+        write_done(context);
+        return false;
+    }
+    *encoded = (Encoded){writer.bytes, (uint32_t)writer.length};
+    return true;
+}
+
+/* The report of an exception. It is written when memory may be out: then the texts are left out. */
+bool write_error(const char *kind, Text name, Text text, Text stack, Encoded *encoded)
+{
+    Writer writer = {.context = engine.context, .bytes = output, .capacity = OUTPUT_BYTES};
+    bool done = write_head(&writer, 5, 4) && write_blob(&writer, 3, "kind", 4) && write_blob(&writer, 3, kind, strlen(kind)) &&
+                write_blob(&writer, 3, "name", 4) && write_blob(&writer, 3, name.bytes, name.length) &&
+                write_blob(&writer, 3, "text", 4) && write_blob(&writer, 3, text.bytes, text.length) &&
+                write_blob(&writer, 3, "stack", 5) && write_blob(&writer, 3, stack.bytes, stack.length);
+    *encoded = (Encoded){writer.bytes, (uint32_t)writer.length};
+    return done;
+}
+
+void write_done(JSContext *context)
+{
+    js_free(context, output_large);
+    output_large = NULL;
+}
