@@ -10,4 +10,4 @@ pub mod store;
 pub use cid::Cid;
 pub use ipld_core::ipld::Ipld;
 pub use node::NodeError;
-pub use store::{Batch, MemoryStore, Reader, Space, Store, StoreError};
+pub use store::{Backend, Batch, DiskStore, MemoryStore, Reader, Space, Store, StoreError};

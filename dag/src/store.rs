@@ -7,11 +7,23 @@
 //! 4. A [`Reader`] from [`Store::snapshot`] never sees a later batch.
 //! 5. After a failed write or sync, every later write and sync fails with [`StoreError::Poisoned`].
 
+mod adapter;
+mod check;
+mod disk;
+mod fjall;
 mod memory;
+mod note;
+pub mod power_cut;
+mod seal;
+mod sealed;
 
 use std::fmt;
 
+pub use disk::{Backend, DiskStore};
 pub use memory::MemoryStore;
+
+/// The longest key that a store on disk takes, in bytes.
+pub const KEY_BYTES_MAX: usize = 4096;
 
 /// A key space. Keys of different spaces never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -188,6 +200,14 @@ pub enum StoreError {
         place: String,
         /// What was found.
         what: String,
+    },
+    /// The folder holds other things and no store.
+    #[error("{place} holds {found} and no Everturn store; choose an empty folder")]
+    NotAStore {
+        /// The folder.
+        place: String,
+        /// One of the things in it.
+        found: String,
     },
     /// Another process has the folder open.
     #[error("{place} is in use by {holder}; stop that program or choose another folder")]

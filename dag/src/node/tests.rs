@@ -74,7 +74,8 @@ fn a_key_that_is_no_text_or_comes_twice_is_not_encoded() {
 #[test]
 fn every_loose_form_is_refused_with_its_place() {
     use NodeError::*;
-    let cases: &[(&str, fn(&NodeError) -> bool)] = &[
+    type Expected = fn(&NodeError) -> bool;
+    let cases: &[(&str, Expected)] = &[
         ("", |error| matches!(error, Truncated { at: 0 })),
         ("62 61", |error| matches!(error, Truncated { at: 2 })),
         ("9b ffffffffffffffff 00", |error| matches!(error, Truncated { .. })),

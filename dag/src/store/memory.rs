@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::{Batch, Change, Reader, Space, Store, StoreError};
 
@@ -18,6 +18,29 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    pub(super) fn apply(&self, batch: Batch) {
+        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
+        for change in batch.into_changes() {
+            match change {
+                Change::Put { space, key, value } => {
+                    Arc::make_mut(spaces.entry(space).or_default()).insert(key, value);
+                }
+                Change::Delete { space, key } => {
+                    Arc::make_mut(spaces.entry(space).or_default()).remove(&key);
+                }
+            }
+        }
+    }
+
+    /// A store of its own with the same content.
+    pub(super) fn duplicate(&self) -> Self {
+        MemoryStore { spaces: RwLock::new(self.spaces().clone()) }
+    }
+
+    fn spaces(&self) -> RwLockReadGuard<'_, Spaces> {
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,7 +77,7 @@ impl Reader for Snapshot {
 
 impl Reader for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(get(&*self.spaces.read().map_err(|_| StoreError::Poisoned)?, space, key))
+        Ok(get(&self.spaces(), space, key))
     }
 
     fn scan(
@@ -63,24 +86,14 @@ impl Reader for MemoryStore {
         prefix: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        scan(&*self.spaces.read().map_err(|_| StoreError::Poisoned)?, space, prefix, visit);
+        scan(&self.spaces(), space, prefix, visit);
         Ok(())
     }
 }
 
 impl Store for MemoryStore {
     fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        let mut spaces = self.spaces.write().map_err(|_| StoreError::Poisoned)?;
-        for change in batch.into_changes() {
-            match change {
-                Change::Put { space, key, value } => {
-                    Arc::make_mut(spaces.entry(space).or_default()).insert(key, value);
-                }
-                Change::Delete { space, key } => {
-                    Arc::make_mut(spaces.entry(space).or_default()).remove(&key);
-                }
-            }
-        }
+        self.apply(batch);
         Ok(())
     }
 
@@ -89,7 +102,7 @@ impl Store for MemoryStore {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Reader>, StoreError> {
-        Ok(Box::new(Snapshot(self.spaces.read().map_err(|_| StoreError::Poisoned)?.clone())))
+        Ok(Box::new(Snapshot(self.spaces().clone())))
     }
 
     fn name(&self) -> &'static str {

@@ -1,0 +1,109 @@
+//! Looks at fjall's folder before the library does.
+//!
+//! fjall 3 deletes a tree without its manifest, makes a new journal for a missing one and does not verify a manifest
+//! although the sum lies beside it. Here each of these is damage, and nothing is touched. Tables are left to the
+//! library: it verifies every block that it reads.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::journal::{self, Entry, Tail};
+use crate::store::adapter::Fault;
+
+/// The library's own tree, and ours.
+const TREES: [&str; 2] = ["0", "1"];
+
+/// What a folder holds that may be opened.
+pub(super) struct Inspected {
+    /// Batches in the journals, oldest first.
+    pub(super) entries: Vec<Entry>,
+    /// What must be cut off the newest journal: a batch that was never made durable and is not whole.
+    pub(super) cut: Option<Cut>,
+}
+
+/// The end of a journal that is to go.
+pub(super) struct Cut {
+    path: PathBuf,
+    at: u64,
+}
+
+/// Reads the folder, in which batch `noted` and those before it should be.
+pub(super) fn inspect(folder: &Path, noted: u64) -> Result<Inspected, Fault> {
+    exists(&folder.join("version"))?;
+    for tree in TREES {
+        manifest(&folder.join("keyspaces").join(tree))?;
+    }
+    let journals = super::journals(folder)?;
+    let Some(newest) = journals.last() else {
+        return Err(Fault::Damaged("there is no journal".to_owned()));
+    };
+    let (mut entries, mut cut) = (Vec::new(), None);
+    for number in &journals {
+        let path = super::path(folder, *number);
+        let journal = journal::read(&path)?;
+        entries.extend(journal.entries);
+        // In an older journal the end is no matter: the next batch must follow its last whole one.
+        if number == newest && journal.tail == Tail::Torn {
+            cut = Some(Cut { path, at: journal.end });
+        }
+    }
+    journal::check(&entries)?;
+    if let Some(last) = entries.last().map(|entry| entry.link.seal.number).filter(|last| *last < noted) {
+        let what = format!("its journal ends with batch {last}, but batch {noted} was made durable");
+        return Err(Fault::Damaged(what));
+    }
+    Ok(Inspected { entries, cut })
+}
+
+impl Cut {
+    /// Cuts, and gives what is needed to undo it.
+    pub(super) fn make(&self) -> io::Result<Undo> {
+        let bytes = fs::read(&self.path)?;
+        let file = fs::OpenOptions::new().write(true).open(&self.path)?;
+        file.set_len(self.at)?;
+        file.sync_all()?;
+        Ok(Undo { path: self.path.clone(), bytes })
+    }
+}
+
+/// A journal as it was.
+pub(super) struct Undo {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Undo {
+    pub(super) fn undo(self) -> io::Result<()> {
+        fs::write(&self.path, self.bytes)
+    }
+}
+
+/// `current` names the manifest and its sum: id u64, xxh3-128, kind of sum 0; little-endian.
+fn manifest(tree: &Path) -> Result<(), Fault> {
+    let current = file(&tree.join("current"))?;
+    let named =
+        current.split_first_chunk::<8>().zip(current.get(8..24)).filter(|_| current.get(24..) == Some(&[0]));
+    let Some(((id, _), sum)) = named else {
+        return Err(Fault::Damaged("a manifest's name is not readable".to_owned()));
+    };
+    let id = u64::from_le_bytes(*id);
+    if xxh3_128(&file(&tree.join(format!("v{id}")))?).to_le_bytes() != sum {
+        return Err(Fault::Damaged(format!("manifest {id} is not what was written")));
+    }
+    Ok(())
+}
+
+fn file(path: &Path) -> Result<Vec<u8>, Fault> {
+    exists(path)?;
+    Ok(fs::read(path)?)
+}
+
+fn exists(path: &Path) -> Result<(), Fault> {
+    match path.try_exists()? {
+        true => Ok(()),
+        false => Err(Fault::Damaged(format!("{} is missing", path.display()))),
+    }
+}

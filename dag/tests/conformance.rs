@@ -1,0 +1,12 @@
+//! What every store promises, checked on each of them; what the ones on disk promise beyond that.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as the tests do")]
+
+#[path = "conformance/contract.rs"]
+mod contract;
+#[path = "conformance/disk.rs"]
+mod disk;
+#[path = "conformance/power_cut.rs"]
+mod power_cut;
+#[path = "conformance/world.rs"]
+mod world;
