@@ -14,6 +14,7 @@ mod fjall;
 mod memory;
 mod note;
 pub mod power_cut;
+mod redb;
 mod seal;
 mod sealed;
 

@@ -4,6 +4,8 @@
 
 #[path = "conformance/contract.rs"]
 mod contract;
+#[path = "conformance/damage.rs"]
+mod damage;
 #[path = "conformance/disk.rs"]
 mod disk;
 #[path = "conformance/power_cut.rs"]

@@ -23,6 +23,7 @@ use self::lock::Lock;
 use super::adapter::{Adapter, Fault};
 use super::fjall::Fjall;
 use super::note::Note;
+use super::redb::Redb;
 use super::sealed::{Origin, Sealed, View};
 use super::{Batch, Reader, Space, Store, StoreError};
 
@@ -33,28 +34,33 @@ pub enum Backend {
     /// fjall 3: a log-structured tree.
     #[default]
     Fjall,
+    /// redb 4: a copy-on-write tree.
+    Redb,
 }
 
 impl Backend {
     /// Every backend.
-    pub const ALL: [Backend; 1] = [Backend::Fjall];
+    pub const ALL: [Backend; 2] = [Backend::Fjall, Backend::Redb];
 
     /// Its name, in errors and on disk.
     pub fn name(self) -> &'static str {
         match self {
             Backend::Fjall => "fjall",
+            Backend::Redb => "redb",
         }
     }
 
     fn create(self, folder: &Path) -> Result<Box<dyn Adapter>, Fault> {
         match self {
             Backend::Fjall => Ok(Box::new(Fjall::create(folder)?)),
+            Backend::Redb => Ok(Box::new(Redb::create(folder)?)),
         }
     }
 
     fn open(self, folder: &Path, noted: u64) -> Result<Box<dyn Adapter>, Fault> {
         match self {
             Backend::Fjall => Ok(Box::new(Fjall::open(folder, noted)?)),
+            Backend::Redb => Ok(Box::new(Redb::open(folder, noted)?)),
         }
     }
 }
