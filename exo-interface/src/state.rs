@@ -34,6 +34,12 @@ pub trait BlockReader {
     /// # Errors
     /// If the store fails, or the block is not there.
     fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError>;
+
+    /// Whether a block is there; its bytes are not looked at.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError>;
 }
 
 /// Collects blocks that a flush makes.

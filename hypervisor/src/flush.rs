@@ -27,6 +27,10 @@ impl BlockReader for Stage<'_> {
         }
         keys::Blocks { reader: self.store }.block(cid)
     }
+
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        Ok(self.made.borrow().contains_key(cid) || keys::Blocks { reader: self.store }.has(cid)?)
+    }
 }
 
 impl BlockWriter for Stage<'_> {

@@ -136,4 +136,8 @@ impl everturn_exo_interface::BlockReader for Blocks<'_> {
         };
         if is == *cid { Ok(bytes) } else { Err(damaged("its bytes have another address")) }
     }
+
+    fn has(&self, cid: &everturn_dag::Cid) -> Result<bool, StoreError> {
+        Ok(self.reader.get(Space::Blocks, &cid.to_bytes())?.is_some())
+    }
 }

@@ -1,0 +1,197 @@
+//! One JavaScript container: an engine instance in a heap, driven turn by turn.
+
+use std::sync::Arc;
+
+use everturn_dag::Ipld;
+use everturn_exo_interface::{
+    Container, Exception, ExceptionKind, ExoError, Footprint, Input, Limits, StateReader, StateWriter, Turn,
+    TypeContext, Verdict,
+};
+use everturn_port_manager::{Kind, Ticks};
+use wasmtime::TypedFunc;
+
+use super::input::{EngineTurn, engine_turn};
+use crate::wasm::WasmError;
+use crate::wasm::guest::{Ended, Guest};
+use crate::wasm::program::Program;
+use crate::wasm::rows::{Committed, Rows, engine};
+
+/// The engine's exports that turns use.
+#[derive(Clone)]
+struct Exports {
+    buffer: TypedFunc<u32, u32>,
+    turn: TypedFunc<(i32, u32), i32>,
+    due: TypedFunc<(), i32>,
+    error_pointer: TypedFunc<(), u32>,
+    error_bytes: TypedFunc<(), u32>,
+}
+
+/// Fuel for the small calls beside a turn: asking whether a collection is due, where the error lies.
+const SMALL_CALL_FUEL: u64 = 10_000_000;
+
+pub(super) struct JsContainer {
+    program: Arc<Program>,
+    guest: Guest,
+    exports: Exports,
+    rows: Rows,
+}
+
+impl JsContainer {
+    pub(super) fn create(program: Arc<Program>, limits: &Limits) -> Result<JsContainer, ExoError> {
+        let heap = program.heap(limits.heap_bytes_max).map_err(engine)?;
+        JsContainer::start(program, heap, Rows::default()).map_err(engine)
+    }
+
+    pub(super) fn load(program: Arc<Program>, context: TypeContext<'_>) -> Result<JsContainer, ExoError> {
+        let mut heap = program.heap(context.limits.heap_bytes_max).map_err(engine)?;
+        let rows = Rows::load(context.state, &mut heap)?;
+        JsContainer::start(program, heap, rows).map_err(engine)
+    }
+
+    fn start(program: Arc<Program>, heap: everturn_heap::Heap, rows: Rows) -> Result<JsContainer, WasmError> {
+        let mut guest = Guest::start(&program, heap)?;
+        let exports = Exports::of(&mut guest)?;
+        Ok(JsContainer { program, guest, exports, rows })
+    }
+
+    fn committed<'a>(rows: &'a Rows, program: &'a Program, state: &'a dyn StateReader) -> Committed<'a> {
+        Committed { journal_pages: &rows.journal_pages, state, image: &program.image }
+    }
+
+    fn turn(&mut self, turn: &mut Turn, input: &EngineTurn, interruptible: bool) -> Result<Verdict, WasmError> {
+        let fuel = turn.fuel();
+        let interrupt = turn.interrupt().filter(|_| interruptible).cloned();
+        self.guest.enter(std::mem::take(turn));
+        let ended = self.enter_engine(input, fuel, interrupt.as_deref());
+        *turn = self.guest.leave();
+        let ended = ended?;
+        let burnt = match ended {
+            Ended::Returned(_) => fuel.saturating_sub(self.guest.fuel_left()),
+            // Fuel is not saved where code traps: the whole limit is charged (design, section 7).
+            _ => fuel,
+        };
+        turn.set_burnt(Ticks(burnt));
+        let exception = match ended {
+            Ended::Returned(0) => {
+                self.guest.finish_turn()?;
+                return Ok(Verdict::Done);
+            }
+            Ended::Returned(_) => self.error()?,
+            Ended::OutOfFuel => Exception::new(ExceptionKind::Fuel, format!("the turn burnt its {fuel} units of fuel")),
+            Ended::Trapped(why) => Exception::new(ExceptionKind::Trap, format!("the engine trapped: {why}")),
+            Ended::Interrupted => Exception::new(ExceptionKind::Interrupted, "interrupted"),
+        };
+        Ok(Verdict::Exception(exception))
+    }
+
+    /// Puts the input into the engine's buffer and runs the turn; both burn the turn's fuel.
+    fn enter_engine(
+        &mut self,
+        input: &EngineTurn,
+        fuel: u64,
+        interrupt: Option<&std::sync::atomic::AtomicBool>,
+    ) -> Result<Ended<i32>, WasmError> {
+        let len = u32::try_from(input.bytes.len()).unwrap_or(u32::MAX);
+        let pointer = match self.guest.call(self.exports.buffer.clone(), len, fuel, None)? {
+            Ended::Returned(pointer) => pointer,
+            Ended::OutOfFuel => return Ok(Ended::OutOfFuel),
+            Ended::Trapped(why) => return Ok(Ended::Trapped(why)),
+            Ended::Interrupted => return Ok(Ended::Interrupted),
+        };
+        if pointer == 0 || self.guest.memory().put(pointer, &input.bytes).is_none() {
+            return Ok(Ended::Trapped("out of memory: there is no room for the turn's input".into()));
+        }
+        let fuel = self.guest.fuel_left();
+        self.guest.call(self.exports.turn.clone(), (input.kind, len), fuel, interrupt)
+    }
+
+    /// What the engine says went wrong.
+    fn error(&mut self) -> Result<Exception, WasmError> {
+        let pointer = self.ask(self.exports.error_pointer.clone())?;
+        let bytes = self.ask(self.exports.error_bytes.clone())?;
+        let node = self.guest.memory().bytes(pointer, bytes).and_then(|bytes| everturn_dag::node::decode(bytes).ok());
+        let Some(Ipld::Map(fields)) = node else {
+            return Err(WasmError::Interface("the engine's error cannot be read".into()));
+        };
+        let text = |name: &str| match fields.get(name) {
+            Some(Ipld::String(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let (name, message) = (text("name"), text("text"));
+        let kind = match text("kind").as_str() {
+            "rejection" => ExceptionKind::Rejection,
+            "stack-overflow" => ExceptionKind::StackOverflow,
+            "out-of-memory" => ExceptionKind::OutOfMemory,
+            "input" => ExceptionKind::Invalid,
+            _ => ExceptionKind::Throw,
+        };
+        let line = if name.is_empty() { message } else { format!("{name}: {message}") };
+        Ok(Exception { kind, text: line, stack: text("stack") })
+    }
+
+    fn ask<R: wasmtime::WasmResults + Sync>(&mut self, function: TypedFunc<(), R>) -> Result<R, WasmError> {
+        match self.guest.call(function, (), SMALL_CALL_FUEL, None)? {
+            Ended::Returned(answer) => Ok(answer),
+            _ => Err(WasmError::Interface("the engine does not answer".into())),
+        }
+    }
+}
+
+impl Exports {
+    fn of(guest: &mut Guest) -> Result<Exports, WasmError> {
+        Ok(Exports {
+            buffer: guest.function("everturn_buffer")?,
+            turn: guest.function("everturn_turn")?,
+            due: guest.function("everturn_due")?,
+            error_pointer: guest.function("everturn_error_pointer")?,
+            error_bytes: guest.function("everturn_error_bytes")?,
+        })
+    }
+}
+
+impl Container for JsContainer {
+    fn run(&mut self, turn: &mut Turn, input: &Input) -> Result<Verdict, ExoError> {
+        let by_hand = |delivery: &everturn_port_manager::Delivery| {
+            matches!(delivery.kind, Kind::Evaluate | Kind::Load | Kind::Create)
+        };
+        let interruptible = matches!(input, Input::Delivery(delivery, _) if by_hand(delivery));
+        match engine_turn(turn.id(), input) {
+            Ok(engine_turn) => self.turn(turn, &engine_turn, interruptible).map_err(engine),
+            Err(what) => Ok(Verdict::Exception(Exception::new(ExceptionKind::Invalid, what))),
+        }
+    }
+
+    fn due(&mut self) -> bool {
+        self.ask(self.exports.due.clone()).is_ok_and(|due| due == 1)
+    }
+
+    fn savepoint(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {
+        self.guest.heap.savepoint(&Self::committed(&self.rows, &self.program, state)).map_err(engine)?;
+        Ok(())
+    }
+
+    fn rollback(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {
+        let committed = Self::committed(&self.rows, &self.program, state);
+        self.guest.rollback(&self.program, &committed).map_err(engine)?;
+        // The instance may be a new one.
+        self.exports = Exports::of(&mut self.guest).map_err(engine)?;
+        Ok(())
+    }
+
+    fn commit(&mut self, state: &mut dyn StateWriter) -> Result<(), ExoError> {
+        self.rows.commit(&mut self.guest.heap, &self.program.code, &self.program.wasm, state)
+    }
+
+    fn settled(&mut self) {
+        if let Err(error) = self.guest.heap.trim() {
+            tracing::warn!(%error, "a heap could not be trimmed");
+        }
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint {
+            heap_bytes: self.guest.heap.region().bytes(),
+            bookkeeping_bytes: (self.guest.heap.bookkeeping_bytes() + self.rows.bookkeeping_bytes()) as u64,
+        }
+    }
+}

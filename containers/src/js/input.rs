@@ -1,0 +1,124 @@
+//! What the engine's turns take in, as engine/ABI.md has it. Kinds are numbers of that agreement.
+
+use everturn_dag::Ipld;
+use everturn_exo_interface::Input;
+use everturn_port_manager::{ContainerId, Delivery, Kind, Source};
+
+use crate::wasm::rows;
+
+/// A turn of the engine: its kind and its input.
+pub(super) struct EngineTurn {
+    pub(super) kind: i32,
+    pub(super) bytes: Vec<u8>,
+}
+
+const CREATE: i32 = 1;
+const MESSAGE: i32 = 2;
+const EVAL: i32 = 3;
+const LOAD: i32 = 4;
+const COLLECT: i32 = 5;
+const POSTPONE: i32 = 6;
+const EXCEPTION: i32 = 7;
+
+/// Writes the input of a turn; `Err` is what is wrong with what was sent.
+pub(super) fn engine_turn(id: ContainerId, input: &Input) -> Result<EngineTurn, String> {
+    match input {
+        Input::Delivery(delivery, source) => of_delivery(id, delivery, source),
+        Input::Collect => Ok(EngineTurn { kind: COLLECT, bytes: Vec::new() }),
+        Input::Postpone => Ok(EngineTurn { kind: POSTPONE, bytes: Vec::new() }),
+        other => Err(format!("a JavaScript container has no use for {other:?}")),
+    }
+}
+
+fn of_delivery(id: ContainerId, delivery: &Delivery, source: &Source) -> Result<EngineTurn, String> {
+    let data = &delivery.message.data;
+    match delivery.kind {
+        Kind::Message => Ok(EngineTurn { kind: MESSAGE, bytes: message(delivery, source) }),
+        Kind::Create => Ok(EngineTurn { kind: CREATE, bytes: creation(id, data)? }),
+        Kind::Evaluate => Ok(EngineTurn { kind: EVAL, bytes: data.clone() }),
+        Kind::Load => Ok(EngineTurn { kind: LOAD, bytes: data.clone() }),
+        Kind::Exception => Ok(EngineTurn { kind: EXCEPTION, bytes: exception(data, source)? }),
+        other => Err(format!("a JavaScript container has no use for a delivery of kind {other:?}")),
+    }
+}
+
+/// `{data, from, ports?}`, written directly: this is the hot path, and the data are canonical already.
+fn message(delivery: &Delivery, source: &Source) -> Vec<u8> {
+    let ports = delivery.message.ports.len();
+    let mut bytes = Vec::with_capacity(delivery.message.data.len() + 32);
+    bytes.push(if ports == 0 { 0xa2 } else { 0xa3 });
+    bytes.extend_from_slice(b"\x64data");
+    bytes.extend_from_slice(&delivery.message.data);
+    bytes.extend_from_slice(b"\x64from");
+    match source {
+        Source::Named(name) => text(&mut bytes, name.as_str()),
+        Source::Parent if delivery.from.is_some() => text(&mut bytes, ""),
+        Source::Parent => bytes.push(0xf6),
+    }
+    if ports > 0 {
+        bytes.extend_from_slice(b"\x65ports");
+        head(&mut bytes, 0, ports);
+    }
+    bytes
+}
+
+fn text(bytes: &mut Vec<u8>, text: &str) {
+    head(bytes, 0x60, text.len());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+/// A dag-cbor head: the shortest form of a major type's number.
+fn head(bytes: &mut Vec<u8>, major: u8, number: usize) {
+    match number {
+        0..=23 => bytes.push(major | number as u8),
+        24..=0xff => bytes.extend_from_slice(&[major | 24, number as u8]),
+        0x100..=0xffff => {
+            bytes.push(major | 25);
+            bytes.extend_from_slice(&(number as u16).to_be_bytes());
+        }
+        _ => {
+            bytes.push(major | 26);
+            bytes.extend_from_slice(&(number as u32).to_be_bytes());
+        }
+    }
+}
+
+/// The program comes as text, or as a map with `program` and `name`.
+fn creation(id: ContainerId, data: &[u8]) -> Result<Vec<u8>, String> {
+    let (program, name) = match decode(data)? {
+        Ipld::Null => (String::new(), None),
+        Ipld::String(program) => (program, None),
+        Ipld::Map(mut fields) => match (fields.remove("program"), fields.remove("name")) {
+            (Some(Ipld::String(program)), Some(Ipld::String(name))) => (program, Some(name)),
+            (Some(Ipld::String(program)), None) => (program, None),
+            _ => return Err("a JavaScript container begins with {program: text, name?: text}".into()),
+        },
+        _ => return Err("a JavaScript container begins with a program: text, or {program, name}".into()),
+    };
+    let fields = [
+        ("name".to_owned(), Ipld::String(name.unwrap_or_else(|| "main.js".into()))),
+        ("program".to_owned(), Ipld::String(program)),
+        ("seed".to_owned(), Ipld::Bytes(id.as_bytes().to_vec())),
+    ];
+    encode(&Ipld::Map(fields.into()))
+}
+
+fn exception(data: &[u8], source: &Source) -> Result<Vec<u8>, String> {
+    let Ipld::Map(mut fields) = decode(data)? else { return Err("an exception is a map".into()) };
+    let from = match source {
+        Source::Named(name) => name.as_str().to_owned(),
+        Source::Parent => String::new(),
+    };
+    fields.insert("from".into(), Ipld::String(from));
+    fields.entry("name".into()).or_insert(Ipld::String(String::new()));
+    encode(&Ipld::Map(fields))
+}
+
+fn decode(data: &[u8]) -> Result<Ipld, String> {
+    everturn_dag::node::decode(data).map_err(|error| error.to_string())
+}
+
+fn encode(node: &Ipld) -> Result<Vec<u8>, String> {
+    rows::encode(node).map_err(|error| error.to_string())
+}
+

@@ -1,0 +1,87 @@
+//! Compiled modules and images on disk, so that a later start need not compile.
+//!
+//! A file holds machine code that will be run: it is used only if its digest is right, it was made by this very
+//! version of the engine and configuration, and only its owner could have written it (the folder is made private).
+//! Anything else is as if it were not there.
+//!
+//! File: 32 bytes sha2-256 of the rest; 8 bytes length of the compiled module, little-endian; the module; the image.
+#![allow(unsafe_code, reason = "a compiled module is trusted code; deserializing it is how wasmtime loads it")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use everturn_dag::address::raw_cid;
+use wasmtime::{Engine, Module};
+
+use super::program::WasmError;
+
+/// A folder of compiled modules.
+#[derive(Clone, Debug)]
+pub struct ModuleCache {
+    folder: PathBuf,
+}
+
+const DIGEST_BYTES: usize = 32;
+
+impl ModuleCache {
+    /// A cache in this folder, which is made when first written to.
+    pub fn new(folder: impl Into<PathBuf>) -> ModuleCache {
+        ModuleCache { folder: folder.into() }
+    }
+
+    /// The user's own cache: `EVERTURN_CACHE`, else `everturn` in `XDG_CACHE_HOME` or `~/.cache`; `None` if there is
+    /// neither.
+    pub fn of_user() -> Option<ModuleCache> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let shared = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+        set("EVERTURN_CACHE").or_else(|| Some(shared()?.join("everturn"))).map(ModuleCache::new)
+    }
+
+    /// A module and its image, if they are there and whole.
+    pub(crate) fn get(&self, engine: &Engine, key: &str) -> Option<(Module, Vec<u8>)> {
+        let bytes = fs::read(self.file(engine, key)).ok()?;
+        let (digest, rest) = bytes.split_at_checked(DIGEST_BYTES)?;
+        if raw_cid(rest).hash().digest() != digest {
+            return None;
+        }
+        let (len, rest) = rest.split_first_chunk::<8>()?;
+        let (module, image) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        // SAFETY: the bytes are what `put` wrote (their digest is right) with this engine's version and
+        // configuration (both are part of the file's name), into a folder that only its owner may write.
+        let module = unsafe { Module::deserialize(engine, module) }.ok()?;
+        Some((module, image.to_vec()))
+    }
+
+    /// Keeps a module and its image. Readers see the whole file or none.
+    pub(crate) fn put(&self, key: &str, module: &Module, image: &[u8]) -> Result<(), WasmError> {
+        let compiled = module.serialize()?;
+        let mut rest = (compiled.len() as u64).to_le_bytes().to_vec();
+        rest.extend_from_slice(&compiled);
+        rest.extend_from_slice(image);
+        let file = self.file(module.engine(), key);
+        self.write(&file, &rest).map_err(|source| WasmError::Cache { place: file.display().to_string(), source })
+    }
+
+    fn write(&self, file: &Path, rest: &[u8]) -> std::io::Result<()> {
+        let mut folder = fs::DirBuilder::new();
+        folder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        folder.create(&self.folder)?;
+        let draft = file.with_extension(format!("{}.draft", std::process::id()));
+        let mut writer = fs::File::create(&draft)?;
+        writer.write_all(raw_cid(rest).hash().digest())?;
+        writer.write_all(rest)?;
+        writer.sync_all()?;
+        fs::rename(&draft, file)
+    }
+
+    fn file(&self, engine: &Engine, key: &str) -> PathBuf {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut compatible = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut compatible);
+        let name = raw_cid(format!("{key} {:016x}", compatible.finish()).as_bytes());
+        self.folder.join(format!("{name}.module"))
+    }
+}

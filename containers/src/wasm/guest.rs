@@ -1,0 +1,255 @@
+//! One instance: a module running in one heap.
+//!
+//! Invariants:
+//! 1. Between calls the stack in memory is empty: the stack pointer has its initial value, and all below it is zero.
+//! 2. An instance never outlives a heap that shrank: it is made anew.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use everturn_exo_interface::Turn;
+use everturn_heap::{Growth, Heap, PageSource};
+use everturn_port_manager::Ticks;
+use wasmtime::{Global, Instance, Store, Trap, TypedFunc, Val, WasmParams, WasmResults};
+
+use super::instrument::{STACK_LOW, STACK_POINTER};
+use super::memory::View;
+use super::program::{Program, WasmError};
+
+/// Leaf functions may use this much below the stack pointer without lowering it (LLVM's red zone for wasm).
+const RED_ZONE_BYTES: u32 = 128;
+/// Fuel between looks at the interrupt flag: about 10 ms.
+const INTERRUPT_FUEL: u64 = 10_000_000;
+/// More than any initialisation burns.
+const INITIALISE_FUEL: u64 = 100_000_000_000;
+
+/// What syscalls see of the host.
+pub(crate) struct Host {
+    pub(crate) turn: Turn,
+    pub(crate) memory: View,
+    /// The fuel that the turn began with.
+    pub(crate) fuel: u64,
+    /// Why a syscall trapped, if it did.
+    pub(crate) fault: Option<String>,
+}
+
+/// A module running in one heap.
+pub(crate) struct Guest {
+    pub(crate) heap: Heap,
+    store: Store<Host>,
+    instance: Instance,
+    stack: Option<Stack>,
+}
+
+#[derive(Clone, Copy)]
+struct Stack {
+    pointer: Global,
+    low: Global,
+    top: u32,
+}
+
+/// How a call ended.
+pub(crate) enum Ended<R> {
+    /// It returned.
+    Returned(R),
+    /// It burnt its fuel.
+    OutOfFuel,
+    /// It trapped, for a reason in words.
+    Trapped(String),
+    /// A person interrupted it.
+    Interrupted,
+}
+
+impl Guest {
+    /// Starts a module in a heap, whatever that holds.
+    pub(crate) fn start(program: &Program, heap: Heap) -> Result<Guest, WasmError> {
+        let host = Host { turn: Turn::default(), memory: View(heap.region().clone()), fuel: 0, fault: None };
+        let mut store = Store::new(program.runtime.engine(), host);
+        store.set_fuel(INITIALISE_FUEL)?;
+        let instance = {
+            let _turn = program.runtime.regions.lay_ready(heap.region());
+            program.instance.instantiate(&mut store)?
+        };
+        let stack = Stack::of(&instance, &mut store)?;
+        Ok(Guest { heap, store, instance, stack })
+    }
+
+    /// The memory that an initialising export leaves, with its stack wiped.
+    pub(crate) fn initialised_memory(program: &Program, export: &str) -> Result<Vec<u8>, WasmError> {
+        let mut guest = Guest::start(program, program.heap(super::config::RESERVE_BYTES)?)?;
+        let initialise = guest.function::<(), i32>(export)?;
+        match guest.call(initialise, (), INITIALISE_FUEL, None)? {
+            Ended::Returned(0) => {}
+            Ended::Returned(code) => return Err(WasmError::Interface(format!("{export} answered {code}"))),
+            Ended::Trapped(why) => return Err(WasmError::Interface(format!("{export} trapped: {why}"))),
+            Ended::OutOfFuel | Ended::Interrupted => return Err(WasmError::Interface(format!("{export} never ends"))),
+        }
+        guest.finish_turn()?;
+        let mut memory = vec![0; guest.heap.region().bytes() as usize];
+        guest.heap.read(0, &mut memory)?;
+        Ok(memory)
+    }
+
+    /// An exported function.
+    pub(crate) fn function<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>, WasmError> {
+        Ok(self.instance.get_typed_func(&mut self.store, name)?)
+    }
+
+    /// Puts a turn in, for syscalls to use.
+    pub(crate) fn enter(&mut self, turn: Turn) {
+        self.store.data_mut().turn = turn;
+    }
+
+    /// Takes the turn out again.
+    pub(crate) fn leave(&mut self) -> Turn {
+        std::mem::take(&mut self.store.data_mut().turn)
+    }
+
+    /// The guest's memory, for the host while the guest is stopped.
+    pub(crate) fn memory(&self) -> &View {
+        &self.store.data().memory
+    }
+
+    /// Fuel that is left of the last call's.
+    pub(crate) fn fuel_left(&self) -> u64 {
+        self.store.get_fuel().unwrap_or(0)
+    }
+
+    /// Calls an export with this much fuel. A raised `interrupt` ends it.
+    pub(crate) fn call<P: WasmParams + Sync, R: WasmResults + Sync>(
+        &mut self,
+        function: TypedFunc<P, R>,
+        parameters: P,
+        fuel: u64,
+        interrupt: Option<&AtomicBool>,
+    ) -> Result<Ended<R>, WasmError> {
+        self.store.set_fuel(fuel)?;
+        self.store.data_mut().fuel = fuel;
+        let result = match interrupt {
+            None => function.call(&mut self.store, parameters),
+            Some(interrupt) => {
+                self.store.fuel_async_yield_interval(Some(INTERRUPT_FUEL))?;
+                let result = run_until(function.call_async(&mut self.store, parameters), interrupt);
+                self.store.fuel_async_yield_interval(None)?;
+                match result {
+                    Some(result) => result,
+                    None => return Ok(Ended::Interrupted),
+                }
+            }
+        };
+        match result {
+            Ok(returned) => Ok(Ended::Returned(returned)),
+            Err(error) => self.trapped(error),
+        }
+    }
+
+    fn trapped<R>(&mut self, error: wasmtime::Error) -> Result<Ended<R>, WasmError> {
+        if let Some(fault) = self.store.data_mut().fault.take() {
+            return Ok(Ended::Trapped(fault));
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => Ok(Ended::OutOfFuel),
+            // The native stack: how much of it a call takes is not part of any agreement (design, section 7).
+            Some(Trap::StackOverflow) => Err(WasmError::Engine(error)),
+            Some(trap) => Ok(Ended::Trapped(trap.to_string())),
+            None => Err(WasmError::Engine(error)),
+        }
+    }
+
+    /// Wipes the stack that the turn has used.
+    pub(crate) fn finish_turn(&mut self) -> Result<(), WasmError> {
+        let Some(stack) = self.stack else { return Ok(()) };
+        let low = get(stack.low, &mut self.store).saturating_sub(RED_ZONE_BYTES);
+        self.store.data().memory.wipe(low, stack.top);
+        if get(stack.pointer, &mut self.store) != stack.top {
+            return Err(WasmError::Interface("the stack is not empty at the end of a turn".into()));
+        }
+        stack.reset(&mut self.store)
+    }
+
+    /// Puts memory, size and globals back to the savepoint.
+    pub(crate) fn rollback(&mut self, program: &Program, committed: &dyn PageSource) -> Result<(), WasmError> {
+        let report = self.heap.rollback(committed)?;
+        if report.growth == Growth::TakenBack {
+            return self.restart(program);
+        }
+        match self.stack {
+            Some(stack) => stack.reset(&mut self.store),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the instance anew in the same heap.
+    fn restart(&mut self, program: &Program) -> Result<(), WasmError> {
+        let host = Host {
+            turn: Turn::default(),
+            memory: View(self.heap.region().clone()),
+            fuel: 0,
+            fault: None,
+        };
+        let mut store = Store::new(program.runtime.engine(), host);
+        store.set_fuel(INITIALISE_FUEL)?;
+        let _turn = program.runtime.regions.lay_ready(self.heap.region());
+        self.instance = program.instance.instantiate(&mut store)?;
+        self.stack = Stack::of(&self.instance, &mut store)?;
+        self.store = store;
+        Ok(())
+    }
+
+    /// Fills the dead stack with a pattern, for tests that want to see it wiped.
+    #[doc(hidden)]
+    pub(crate) fn soil_stack(&mut self, pattern: &[u8]) {
+        let Some(stack) = self.stack else { return };
+        let filled: Vec<u8> = pattern.iter().copied().cycle().take(stack.top as usize).collect();
+        // The whole range lies within the memory: it is the module's own stack.
+        let _ = self.store.data().memory.put(0, &filled);
+        // Noted as used, so that the turn's end wipes it.
+        let _ = stack.low.set(&mut self.store, Val::I32(0));
+    }
+}
+
+impl Stack {
+    fn of(instance: &Instance, store: &mut Store<Host>) -> Result<Option<Stack>, WasmError> {
+        let pointer = instance.get_global(&mut *store, STACK_POINTER);
+        let low = instance.get_global(&mut *store, STACK_LOW);
+        let Some((pointer, low)) = pointer.zip(low) else { return Ok(None) };
+        let stack = Stack { pointer, low, top: get(pointer, store) };
+        stack.reset(store)?;
+        Ok(Some(stack))
+    }
+
+    fn reset(self, store: &mut Store<Host>) -> Result<(), WasmError> {
+        self.pointer.set(&mut *store, Val::I32(self.top as i32))?;
+        Ok(self.low.set(store, Val::I32(self.top as i32))?)
+    }
+}
+
+fn get(global: Global, store: &mut Store<Host>) -> u32 {
+    global.get(store).i32().unwrap_or(0) as u32
+}
+
+/// Drives a call whose guest yields now and then; `None` if the flag was raised meanwhile.
+fn run_until<T>(call: impl Future<Output = T>, interrupt: &AtomicBool) -> Option<T> {
+    let mut call = pin!(call);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = call.as_mut().poll(&mut context) {
+            return Some(result);
+        }
+        if interrupt.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+    }
+}
+
+impl Host {
+    /// Tells the turn what it has burnt so far.
+    pub(crate) fn note_burnt(&mut self, fuel_left: u64) {
+        self.turn.set_burnt(Ticks(self.fuel.saturating_sub(fuel_left)));
+    }
+}
