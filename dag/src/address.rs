@@ -17,3 +17,24 @@ pub fn node_cid(encoded: &[u8]) -> Cid {
 pub fn raw_cid(bytes: &[u8]) -> Cid {
     Cid::new_v1(RAW, Code::Sha2_256.digest(bytes))
 }
+
+/// What a hash says about bytes and the address they came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The address names these bytes.
+    Right,
+    /// It names others.
+    Wrong,
+    /// It uses a hash that is not known here; sha2-256 and identity are.
+    UnknownHash,
+}
+
+/// Whether an address names these bytes. The codec is not looked at.
+pub fn check(cid: &Cid, bytes: &[u8]) -> Verdict {
+    let is_right = match cid.hash().code() {
+        0x00 => cid.hash().digest() == bytes,
+        0x12 => *cid.hash() == Code::Sha2_256.digest(bytes),
+        _ => return Verdict::UnknownHash,
+    };
+    if is_right { Verdict::Right } else { Verdict::Wrong }
+}

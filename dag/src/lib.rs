@@ -4,6 +4,8 @@
 //! [`address`] and keeps its live state in a [`Store`].
 
 pub mod address;
+pub mod blocks;
+pub mod car;
 pub mod node;
 pub mod store;
 

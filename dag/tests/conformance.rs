@@ -10,5 +10,7 @@ mod damage;
 mod disk;
 #[path = "conformance/power_cut.rs"]
 mod power_cut;
+#[path = "conformance/vectors.rs"]
+mod vectors;
 #[path = "conformance/world.rs"]
 mod world;

@@ -5,6 +5,7 @@
 //!    that writes go on meanwhile. A journal that the library has left behind was synced before it was left.
 //! 3. There is one tree for all spaces: creating a tree costs a dozen syncs.
 
+mod archive;
 mod inspect;
 mod journal;
 

@@ -1,8 +1,8 @@
 //! Looks at fjall's folder before the library does.
 //!
 //! fjall 3 deletes a tree without its manifest, makes a new journal for a missing one and does not verify a manifest
-//! although the sum lies beside it. Here each of these is damage, and nothing is touched. Tables are left to the
-//! library: it verifies every block that it reads.
+//! although the sum lies beside it. Here each of these is damage, and nothing is touched. Of a table only the
+//! contents are read here: the library verifies every block when it reads it.
 
 use std::fs;
 use std::io;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::archive::Archive;
 use super::journal::{self, Entry, Tail};
 use crate::store::adapter::Fault;
 
@@ -89,11 +90,41 @@ fn manifest(tree: &Path) -> Result<(), Fault> {
     let Some(((id, _), sum)) = named else {
         return Err(Fault::Damaged("a manifest's name is not readable".to_owned()));
     };
-    let id = u64::from_le_bytes(*id);
-    if xxh3_128(&file(&tree.join(format!("v{id}")))?).to_le_bytes() != sum {
-        return Err(Fault::Damaged(format!("manifest {id} is not what was written")));
+    let path = tree.join(format!("v{}", u64::from_le_bytes(*id)));
+    let damaged = |path: &Path| Fault::Damaged(format!("{} is not what was written", path.display()));
+    if xxh3_128(&file(&path)?).to_le_bytes() != sum {
+        return Err(damaged(&path));
+    }
+    let tables = Archive::open(&path)?.map(|manifest| manifest.section(b"tables")).transpose()?.flatten();
+    for id in tables.as_deref().and_then(ids).ok_or_else(|| damaged(&path))? {
+        let path = tree.join("tables").join(id.to_string());
+        exists(&path)?;
+        if Archive::open(&path)?.is_none() {
+            return Err(damaged(&path));
+        }
     }
     Ok(())
+}
+
+/// The tables that a manifest lists: levels u8, in each runs u8, in each tables u32, each of them id u64, kind of sum
+/// u8, sum u128, seqno u64.
+fn ids(section: &[u8]) -> Option<Vec<u64>> {
+    let mut rest = section;
+    let mut take = |bytes: usize| {
+        let (taken, after) = rest.split_at_checked(bytes)?;
+        rest = after;
+        Some(taken)
+    };
+    let mut ids = Vec::new();
+    for _ in 0..take(1)?[0] {
+        for _ in 0..take(1)?[0] {
+            for _ in 0..u32::from_le_bytes(take(4)?.try_into().ok()?) {
+                ids.push(u64::from_le_bytes(take(8)?.try_into().ok()?));
+                take(1 + 16 + 8)?;
+            }
+        }
+    }
+    Some(ids)
 }
 
 fn file(path: &Path) -> Result<Vec<u8>, Fault> {
