@@ -1,5 +1,7 @@
 //! What can go wrong with a heap.
 
+use everturn_dag::Cid;
+
 use crate::page::PageIndex;
 use crate::source::SourceError;
 use crate::tracker::{TRACKER_VARIABLE, TrackerKind};
@@ -83,6 +85,22 @@ pub enum HeapError {
         page: PageIndex,
         /// The source's complaint.
         source: SourceError,
+    },
+    /// A block of a page tree could not be read.
+    #[error("block {cid} of a page tree cannot be read: {source}")]
+    Block {
+        /// Which block.
+        cid: Cid,
+        /// The reader's complaint.
+        source: SourceError,
+    },
+    /// A block is not what its place in a page tree requires.
+    #[error("block {cid} of a page tree is damaged: {what}")]
+    BadTree {
+        /// Which block.
+        cid: Cid,
+        /// What was wrong.
+        what: &'static str,
     },
     /// Encoded changes that no heap wrote.
     #[error("encoded heap changes are damaged at byte {offset}: {what}")]

@@ -3,7 +3,7 @@
 //!
 //! Place on a message's path: a turn's guest writes straight into [`Region`]; [`Heap::savepoint`] sets the dirty
 //! pages aside, [`Heap::rollback`] puts them back, [`Heap::take_changes`] hands them to the commit, and
-//! `page_tree` gives the pages their content address.
+//! [`page_tree`] gives the pages their content address.
 //!
 //! Invariants:
 //! 1. An [`Image`] is never written after it was made; all heaps that start from it share its memory.
@@ -21,6 +21,7 @@ mod error;
 mod heap;
 mod image;
 mod page;
+pub mod page_tree;
 mod region;
 mod source;
 mod tracker;

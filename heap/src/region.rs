@@ -197,6 +197,11 @@ impl Region {
         self.tracker.arm(self.address(run.offset()), run.bytes())
     }
 
+    /// Writes to these pages need not be reported until they are armed.
+    pub(crate) fn disarm(&self, run: PageRun) -> Result<(), HeapError> {
+        self.tracker.disarm(self.address(run.offset()), run.bytes())
+    }
+
     pub(crate) fn tracker(&self) -> &Tracker {
         &self.tracker
     }
@@ -260,6 +265,19 @@ impl Region {
         // SAFETY: advice about this region's own mapping; it changes no content.
         unsafe {
             libc::madvise(self.pointer(0).cast(), self.bytes_max as usize, libc::MADV_NOHUGEPAGE)
+        };
+    }
+
+    /// Has the system make private copies of pages that will be written next, all at once. A system that cannot makes
+    /// them one by one, at the first write.
+    pub(crate) fn make_room(&self, run: PageRun) {
+        assert!(run.offset() + run.bytes() <= self.bytes(), "pages past the heap's end");
+        #[cfg(target_os = "linux")]
+        // SAFETY: advice about this region's own mapping, in machine pages; it changes no content. (Of a part of a
+        // machine page it makes nothing, which is an error that may be ignored.)
+        unsafe {
+            let start = self.pointer(run.offset()).cast();
+            libc::madvise(start, run.bytes() as usize, libc::MADV_POPULATE_WRITE)
         };
     }
 

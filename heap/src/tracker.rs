@@ -196,6 +196,14 @@ impl Tracker {
         }
     }
 
+    /// Writes in the range need not be found until it is armed again.
+    pub(crate) fn disarm(&self, address: u64, bytes: u64) -> Result<(), HeapError> {
+        match self.kind {
+            TrackerKind::WriteProtect if bytes > 0 => self.tracking.write_protect()?.disarm(address, bytes),
+            _ => Ok(()),
+        }
+    }
+
     /// Finds what may have been written since it was armed.
     pub(crate) fn written(
         &self,

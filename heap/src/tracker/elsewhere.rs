@@ -50,4 +50,8 @@ impl WriteProtect {
     pub(super) fn arm(&self, _: u64, _: u64) -> Result<(), HeapError> {
         match *self {}
     }
+
+    pub(super) fn disarm(&self, _: u64, _: u64) -> Result<(), HeapError> {
+        match *self {}
+    }
 }

@@ -78,7 +78,16 @@ impl WriteProtect {
 
     /// Protects a registered range, whether its pages exist yet or not.
     pub(super) fn arm(&self, address: u64, bytes: u64) -> Result<(), HeapError> {
-        let mut arguments = WriteProtectArguments { start: address, len: bytes, mode: WRITEPROTECT_MODE_WP };
+        self.protect(address, bytes, WRITEPROTECT_MODE_WP)
+    }
+
+    /// Lifts the protection of a registered range.
+    pub(super) fn disarm(&self, address: u64, bytes: u64) -> Result<(), HeapError> {
+        self.protect(address, bytes, 0)
+    }
+
+    fn protect(&self, address: u64, bytes: u64, mode: u64) -> Result<(), HeapError> {
+        let mut arguments = WriteProtectArguments { start: address, len: bytes, mode };
         // SAFETY: as for `watch`; protecting changes no content.
         let done =
             unsafe { libc::ioctl(self.descriptor.as_raw_fd(), UFFDIO_WRITEPROTECT, &raw mut arguments) };
