@@ -1,0 +1,219 @@
+//! The command line, and the help that describes it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use everturn::Ipld;
+
+use crate::{exit, json};
+
+/// JavaScript that never forgets.
+///
+/// everturn runs JavaScript in a container whose whole memory (variables, closures, pending promises) is on disk
+/// after every turn. Kill the program at any instant, start it again, and it goes on where it was.
+///
+/// Each line of the shell, each message and each loaded file is one turn: all of its effects happen or none do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "everturn",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_long_help = after_long_help()
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Globals {
+    /// The data folder: everything that is remembered
+    ///
+    /// One program uses it at a time. It is made when it is first needed; copy or delete it while no program uses it.
+    #[arg(long, global = true, value_name = "DIR", default_value = "everturn-data")]
+    pub(crate) data: PathBuf,
+
+    /// Answer with one JSON object a line, for programs
+    ///
+    /// Each object has a field "event": session, line (something was printed), result, exception, answer, root, heap,
+    /// port, undone, version or error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Say on standard error what happens inside (-vv: everything)
+    ///
+    /// The variable RUST_LOG, where it is set, says in detail what is shown.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Talk to the container, line by line
+    ///
+    /// On a terminal: a prompt with line editing, history, completion of names with Tab, and input over several lines.
+    /// Ctrl-C clears a line, discards a turn that is running, and at an empty line leaves; Ctrl-D leaves.
+    ///
+    /// With other input (a pipe, a file) each complete statement is a turn and each result a line; a statement that
+    /// throws is reported, the next one is read, and the exit code is 1 at the end.
+    ///
+    /// Lines that begin with a point are for the shell itself: .help lists them.
+    #[command(after_long_help = "\
+Examples:
+  everturn shell --data demo
+  echo 'var n = (globalThis.n ?? 0) + 1; n' | everturn shell --data demo")]
+    Shell(ShellArguments),
+
+    /// Evaluate one expression and print what it comes to
+    #[command(after_long_help = "\
+Examples:
+  everturn eval '6 * 7'
+  everturn eval --data demo 'a()'
+  everturn eval --json '({ x: 1 })'")]
+    Eval(EvalArguments),
+
+    /// Run a program: begin it or wake it, deliver messages, print the state root
+    ///
+    /// In a new data folder FILE is evaluated once and becomes the container's program. Later the living container is
+    /// woken, provided that FILE is unchanged; an edited FILE needs --reload (or `everturn load`). The messages are
+    /// then delivered in order, and everything runs until nothing is queued. Answers are printed as JSON.
+    ///
+    /// The last line is the state root: the address of all that the container has become.
+    #[command(after_long_help = "\
+Examples:
+  everturn run app.js
+  everturn run app.js --message '{\"n\": 1}' --message '{\"n\": 2}'
+  everturn run app.js --reload")]
+    Run(RunArguments),
+
+    /// Evaluate an edited file in the living heap, as one turn
+    ///
+    /// Functions and classes are replaced by the file's, what the heap holds stays. If the file throws, nothing has
+    /// happened.
+    #[command(after_long_help = "\
+Example:
+  everturn load --data demo app.js")]
+    Load(LoadArguments),
+
+    /// Print the state root: the address of all that the container is
+    ///
+    /// The same messages give the same root, on any machine.
+    #[command(after_long_help = "\
+Example:
+  everturn root --data demo")]
+    Root(RootArguments),
+
+    /// Print what this program is made of
+    ///
+    /// The engine's address tells which heaps run on it: a heap stays with the engine that wrote it.
+    Version,
+
+    /// Print a script that completes everturn's commands in your shell
+    #[command(after_long_help = "\
+Examples:
+  everturn completions bash > ~/.local/share/bash-completion/completions/everturn
+  everturn completions zsh > ~/.zfunc/_everturn")]
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArguments {
+    /// Keep no undo points
+    ///
+    /// Before each line the shell addresses the state that .undo would return to. For a long stream of lines that
+    /// costs time and disk; with this option it is left out, and .undo has nothing to take back.
+    #[arg(long)]
+    pub(crate) no_undo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// JavaScript; what it declares stays
+    #[arg(value_name = "EXPR", allow_negative_numbers = true)]
+    pub(crate) expression: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The program, a script or a module
+    pub(crate) file: PathBuf,
+
+    /// A message to deliver; may be given several times
+    ///
+    /// The program takes it in `export default { message(msg) { ... } }`, as `msg.data`.
+    #[arg(long = "message", value_name = "JSON", allow_hyphen_values = true, value_parser = json::parse)]
+    pub(crate) messages: Vec<Ipld>,
+
+    /// If FILE was edited, evaluate it in the living heap first
+    #[arg(long)]
+    pub(crate) reload: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    /// The edited program
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RootArguments {
+    /// The state after exactly the turns up to this tick, instead of when nothing is queued
+    #[arg(long, value_name = "N")]
+    pub(crate) ticks: Option<u64>,
+}
+
+fn after_long_help() -> String {
+    format!(
+        "\
+Examples:
+  everturn shell --data demo          talk to a container that remembers
+  everturn run app.js                 run a program until it is idle
+  everturn eval --data demo 'a()'     one expression
+
+{}
+
+Environment:
+  EVERTURN_CACHE    folder for compiled engines (default: everturn in the user's cache folder)
+  EVERTURN_TRACKER  how changed memory pages are found: write-protect, private-bit or compare
+  RUST_LOG          what tracing shows
+  NO_COLOR          if set, nothing is coloured",
+        exit::TABLE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        let before = Arguments::try_parse_from(["everturn", "--data", "d", "root"]).unwrap();
+        let after = Arguments::try_parse_from(["everturn", "root", "--data", "d"]).unwrap();
+        assert_eq!(before.globals.data, PathBuf::from("d"));
+        assert_eq!(after.globals.data, PathBuf::from("d"));
+    }
+
+    #[test]
+    fn a_message_that_is_no_json_is_refused_with_its_place() {
+        let error =
+            Arguments::try_parse_from(["everturn", "run", "a.js", "--message", "{\"n\": }"]).unwrap_err();
+        assert!(error.to_string().contains("column 7"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

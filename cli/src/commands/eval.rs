@@ -1,0 +1,34 @@
+//! `everturn eval EXPR`: one line of the shell.
+
+use std::sync::Arc;
+
+use everturn::Ticks;
+
+use crate::arguments::{EvalArguments, Globals};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::{Folder, Session};
+use crate::signals::unless_signalled;
+
+/// What stack traces call the expression.
+const FILE: &str = "<eval>";
+
+pub(crate) async fn run(
+    globals: &Globals,
+    arguments: &EvalArguments,
+    output: &Arc<Output>,
+) -> Result<Exit, Failure> {
+    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    let evaluated =
+        unless_signalled(&session.hypervisor, evaluate(&session, &arguments.expression, output)).await;
+    session.close(evaluated).await
+}
+
+async fn evaluate(session: &Session, expression: &str, output: &Output) -> Result<Exit, Failure> {
+    session.begin("").await?;
+    let receipt = session.hypervisor.evaluate(&session.main, FILE, expression).await?;
+    output.evaluated(&receipt);
+    session.hypervisor.wait(&session.main, Ticks::MAX).await?;
+    Ok(if receipt.outcome.is_ok() { Exit::Success } else { Exit::Exception })
+}

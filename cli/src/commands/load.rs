@@ -1,0 +1,39 @@
+//! `everturn load FILE`: an edited program, evaluated in the living heap as one turn.
+
+use std::sync::Arc;
+
+use everturn::Ticks;
+
+use crate::arguments::{Globals, LoadArguments};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::program::{Known, Note, Program};
+use crate::session::{Folder, Session};
+use crate::signals::unless_signalled;
+
+pub(crate) async fn run(
+    globals: &Globals,
+    arguments: &LoadArguments,
+    output: &Arc<Output>,
+) -> Result<Exit, Failure> {
+    let program = Program::read(&arguments.file)?;
+    let session = Session::open(globals, Folder::HasSession, output).await?;
+    let note = Note::in_folder(&globals.data);
+    let loaded = unless_signalled(&session.hypervisor, load(&session, &program, &note)).await;
+    session.close(loaded).await?;
+    Ok(Exit::Success)
+}
+
+/// Loads a program and notes that the folder runs it now.
+pub(super) async fn load(session: &Session, program: &Program, note: &Note) -> Result<(), Failure> {
+    let before = note.read()?;
+    note.write(&Known::Loading)?;
+    let receipt = session.hypervisor.load(&session.main, &program.name, &program.text).await?;
+    if let Err(exception) = receipt.outcome {
+        note.write(&before)?;
+        return Err(Failure::Exception(exception));
+    }
+    session.hypervisor.wait(&session.main, Ticks::MAX).await?;
+    note.write(&Known::of(program))
+}

@@ -1,0 +1,117 @@
+//! `everturn run FILE`: a program from its beginning, or on from where it was.
+
+use std::sync::Arc;
+
+use everturn::{Ipld, Message, Receipt, Ticks, node};
+use serde_json::json;
+
+use super::load::load;
+use super::say_root;
+use crate::arguments::{Globals, RunArguments};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::json::to_json;
+use crate::output::Output;
+use crate::program::{Known, Note, Program};
+use crate::session::{Folder, Session};
+use crate::signals::unless_signalled;
+
+/// Whether an edited program may take the place of the one that the folder runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edited {
+    IsLoaded,
+    IsRefused,
+}
+
+pub(crate) async fn run(
+    globals: &Globals,
+    arguments: RunArguments,
+    output: &Arc<Output>,
+) -> Result<Exit, Failure> {
+    let program = Program::read(&arguments.file)?;
+    let edited = if arguments.reload { Edited::IsLoaded } else { Edited::IsRefused };
+    let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Message>, Failure>>()?;
+    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    let note = Note::in_folder(&globals.data);
+    let work = async {
+        begin_or_wake(&session, &program, &note, edited).await?;
+        let exit = deliver(&session, messages, output).await?;
+        say_root(&session, Ticks::MAX, output).await?;
+        Ok(exit)
+    };
+    let ran = unless_signalled(&session.hypervisor, work).await;
+    session.close(ran).await
+}
+
+fn encode(data: &Ipld) -> Result<Message, Failure> {
+    let data =
+        node::encode(data).map_err(|error| Failure::Usage(format!("this cannot be a message: {error}")))?;
+    Ok(Message { data, ..Message::default() })
+}
+
+async fn begin_or_wake(
+    session: &Session,
+    program: &Program,
+    note: &Note,
+    edited: Edited,
+) -> Result<(), Failure> {
+    if !session.is_alive().await? {
+        note.write(&Known::of(program))?;
+        session.begin(&program.text).await?;
+        return Ok(());
+    }
+    let known = note.read()?;
+    match edited {
+        _ if known.is(program) => Ok(()),
+        Edited::IsLoaded => load(session, program, note).await,
+        Edited::IsRefused => Err(refusal(&program.name, &known)),
+    }
+}
+
+fn refusal(name: &str, known: &Known) -> Failure {
+    let runs = match known {
+        Known::Nothing => "this data folder was begun without a program file".to_owned(),
+        Known::Loading => "loading a program into this data folder was not finished".to_owned(),
+        Known::Runs { file, .. } if file == name => {
+            format!("{name} was edited since this data folder ran it")
+        }
+        Known::Runs { file, .. } => format!("this data folder runs {file}, which is another program"),
+    };
+    Failure::Usage(format!(
+        "{runs}; `everturn run --reload {name}` (or `everturn load {name}`) evaluates it in the living heap, \
+         --data DIR chooses another folder"
+    ))
+}
+
+/// Delivers the messages in order and runs until nothing is queued.
+async fn deliver(session: &Session, messages: Vec<Message>, output: &Output) -> Result<Exit, Failure> {
+    let sent: Vec<_> =
+        messages.into_iter().map(|message| session.hypervisor.send(&session.main, message)).collect();
+    let mut exit = Exit::Success;
+    for (number, receipt) in sent.into_iter().enumerate() {
+        let receipt = receipt.await?;
+        say_answer(number, &receipt, output);
+        if receipt.outcome.is_err() {
+            exit = Exit::Exception;
+        }
+    }
+    session.hypervisor.wait(&session.main, Ticks::MAX).await?;
+    Ok(exit)
+}
+
+fn say_answer(number: usize, receipt: &Receipt, output: &Output) {
+    let answer = match &receipt.outcome {
+        Err(exception) => return output.exception(exception),
+        Ok(answer) => answer.as_ref().map(to_json),
+    };
+    let event = || {
+        json!({
+            "event": "answer", "message": number, "answer": answer,
+            "ticks": receipt.ticks.0, "burnt": receipt.burnt.0,
+        })
+    };
+    match &answer {
+        Some(answer) => output.say(&answer.to_string(), event),
+        None => output.note(event),
+    }
+}

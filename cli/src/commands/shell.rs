@@ -1,0 +1,251 @@
+//! `everturn shell`: each statement a turn, each result a line.
+//!
+//! A line goes: read ([`Input`]), gathered until it is a [`Statement`], noted for `.undo` ([`Steps`]), evaluated,
+//! printed; then the containers that it woke run until they are idle, so that what they print comes before the next
+//! prompt. Lines that begin with a point are [`dot`] commands.
+
+mod dot;
+mod steps;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use everturn::Ticks;
+use everturn::js::Completeness;
+use serde_json::json;
+
+use self::steps::Steps;
+use crate::arguments::{Globals, ShellArguments};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::input::{Input, Pipe, Prompt, Terminal, Typed};
+use crate::output::Output;
+use crate::session::{Begun, Folder, Session};
+use crate::signals::{Request, Signals};
+use crate::statement::{Fed, Statement};
+
+/// What stack traces call a line. The same for each, so that the same lines make the same state.
+const FILE: &str = "<shell>";
+
+pub(crate) async fn run(
+    globals: &Globals,
+    arguments: &ShellArguments,
+    output: &Arc<Output>,
+) -> Result<Exit, Failure> {
+    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    let ended = converse(&session, globals, arguments, output).await;
+    session.close(ended).await
+}
+
+async fn converse(
+    session: &Session,
+    globals: &Globals,
+    arguments: &ShellArguments,
+    output: &Arc<Output>,
+) -> Result<Exit, Failure> {
+    let begun = session.begin("").await?;
+    let (text, state) = match begun {
+        Begun::Initialized => ("Initialized session", "initialized"),
+        Begun::Restored => ("Restored session", "restored"),
+    };
+    output.say(text, || json!({"event": "session", "state": state}));
+    let signals = Signals::take()?;
+    let input = open_input(globals, output)?;
+    let steps = match arguments.no_undo {
+        true => None,
+        false => Some(Steps::begin(&globals.data, session)),
+    };
+    let statement = Statement::default();
+    let mut shell = Shell {
+        session,
+        globals,
+        output,
+        signals,
+        input,
+        steps,
+        statement,
+        has_thrown: false,
+        leaving: None,
+    };
+    shell.talk().await
+}
+
+fn open_input(globals: &Globals, output: &Output) -> Result<Input, Failure> {
+    if !Input::is_terminal() {
+        return Ok(Input::Pipe(Pipe::open()));
+    }
+    let (terminal, printer) = Terminal::open(globals.data.join("history.txt"))?;
+    if let Some(printer) = printer {
+        output.set_printer(printer);
+    }
+    Ok(Input::Terminal(terminal))
+}
+
+struct Shell<'a> {
+    session: &'a Session,
+    globals: &'a Globals,
+    output: &'a Output,
+    signals: Signals,
+    input: Input,
+    /// What `.undo` can take back; `None` if it was not wanted.
+    steps: Option<Steps>,
+    statement: Statement,
+    has_thrown: bool,
+    /// Set when we were asked to end while a turn was running.
+    leaving: Option<Exit>,
+}
+
+/// Whether a wait came to its end.
+enum Waited<T> {
+    Done(T),
+    GivenUp,
+}
+
+impl Shell<'_> {
+    async fn talk(&mut self) -> Result<Exit, Failure> {
+        loop {
+            self.output.check()?;
+            if let Some(exit) = self.leaving {
+                return Ok(exit);
+            }
+            match self.next().await {
+                Typed::Line(line) => {
+                    if let Some(exit) = self.take(&line).await? {
+                        return Ok(exit);
+                    }
+                }
+                Typed::Cleared => self.statement.clear(),
+                Typed::Left => return Ok(Exit::Interrupted),
+                Typed::End => return self.end().await,
+                Typed::Failed(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The next line, or what a signal makes of it.
+    async fn next(&mut self) -> Typed {
+        let prompt = if self.statement.is_empty() { Prompt::First } else { Prompt::More };
+        loop {
+            tokio::select! {
+                typed = self.input.next(prompt) => return typed,
+                request = self.signals.next() => match request {
+                    // Meant for a turn that has just ended.
+                    Request::Interrupt if self.input.takes_ctrl_c() => {}
+                    Request::Interrupt => return Typed::Left,
+                    Request::Terminate => {
+                        self.statement.clear();
+                        return Typed::End;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn take(&mut self, line: &str) -> Result<Option<Exit>, Failure> {
+        if self.statement.is_empty()
+            && let Some(command) = dot::parse(line)
+        {
+            self.input.remember(line);
+            return self.obey(command).await;
+        }
+        let engine = &self.session.engine;
+        // What cannot be judged is evaluated, and the turn says what is wrong with it.
+        let fed =
+            self.statement.feed(line, |text| engine.complete(text).unwrap_or(Completeness::SyntaxError));
+        if let Fed::Whole(statement) = fed {
+            self.input.remember(&statement);
+            self.evaluate(&statement).await?;
+        }
+        Ok(None)
+    }
+
+    /// No more lines come.
+    async fn end(&mut self) -> Result<Exit, Failure> {
+        if let Some(statement) = self.statement.take() {
+            self.evaluate(&statement).await?;
+        }
+        Ok(self.exit())
+    }
+
+    /// A person has seen each error; a script wants to know that there was one.
+    fn exit(&self) -> Exit {
+        match self.has_thrown && matches!(self.input, Input::Pipe(_)) {
+            true => Exit::Exception,
+            false => Exit::Success,
+        }
+    }
+
+    async fn evaluate(&mut self, statement: &str) -> Result<(), Failure> {
+        self.enter(statement).await?;
+        let session = self.session;
+        let receipt = self.see_through(session.hypervisor.evaluate(&session.main, FILE, statement)).await?;
+        self.output.evaluated(&receipt);
+        self.left(receipt.outcome.is_ok()).await
+    }
+
+    /// Notes a line that is about to run.
+    async fn enter(&mut self, line: &str) -> Result<(), Failure> {
+        let Some(mut steps) = self.steps.take() else { return Ok(()) };
+        self.or_give_up(steps.settle()).await?;
+        steps.enter(line)?;
+        self.steps = Some(steps);
+        Ok(())
+    }
+
+    /// Lets what a line woke run until it is idle, and notes the line's end.
+    async fn left(&mut self, is_done: bool) -> Result<(), Failure> {
+        self.has_thrown |= !is_done;
+        let session = self.session;
+        if is_done {
+            let idle = async { Ok(session.hypervisor.wait(&session.main, Ticks::MAX).await?) };
+            self.or_give_up(idle).await?;
+        }
+        match &mut self.steps {
+            Some(steps) if is_done => steps.leave(session),
+            Some(steps) => steps.forget()?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Waits for a turn's end; Ctrl-C discards the turn, which then ends.
+    async fn see_through<T, E: Into<Failure>>(
+        &mut self,
+        turn: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(turn);
+        loop {
+            tokio::select! {
+                ended = &mut turn => return ended.map_err(Into::into),
+                request = self.signals.next() => self.heed(request),
+            }
+        }
+    }
+
+    /// Waits for something that need not come to an end: Ctrl-C gives it up.
+    async fn or_give_up<T>(
+        &mut self,
+        wait: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Waited<T>, Failure> {
+        tokio::pin!(wait);
+        tokio::select! {
+            done = &mut wait => Ok(Waited::Done(done?)),
+            request = self.signals.next() => {
+                self.heed(request);
+                Ok(Waited::GivenUp)
+            }
+        }
+    }
+
+    fn heed(&mut self, request: Request) {
+        match request {
+            Request::Interrupt => {
+                self.session.hypervisor.interrupt();
+                if matches!(self.input, Input::Pipe(_)) {
+                    self.leaving = Some(Exit::Interrupted);
+                }
+            }
+            Request::Terminate => self.leaving = Some(Exit::Success),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Keeping the undo steps while a person types: state roots are made in the background and waited for only when the
+//! next line needs them.
+
+use std::path::Path;
+
+use everturn::{Cid, HypervisorError, Ticks};
+use tokio::task::JoinHandle;
+
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::undo::{Step, Undo};
+
+/// What the root that is being made is of.
+enum Wanted {
+    /// The state that the shell found.
+    Begin,
+    /// The state after the line entered last.
+    Leave,
+}
+
+pub(super) struct Steps {
+    undo: Undo,
+    making: Option<(Wanted, JoinHandle<Result<Cid, HypervisorError>>)>,
+}
+
+impl Steps {
+    pub(super) fn begin(folder: &Path, session: &Session) -> Steps {
+        let mut steps = Steps { undo: Undo::in_folder(folder), making: None };
+        steps.make(Wanted::Begin, session);
+        steps
+    }
+
+    fn make(&mut self, wanted: Wanted, session: &Session) {
+        let (hypervisor, main) = (session.hypervisor.clone(), session.main);
+        let root = async move { hypervisor.create_state_root(&main, Ticks::MAX).await };
+        self.making = Some((wanted, tokio::spawn(root)));
+    }
+
+    /// Waits until the steps fit the state. If it is given up, the next line belongs to the step before it.
+    pub(super) async fn settle(&mut self) -> Result<(), Failure> {
+        let Some((wanted, making)) = self.making.take() else { return Ok(()) };
+        let root = making.await.map_err(|error| Failure::System(std::io::Error::other(error)))??;
+        match wanted {
+            Wanted::Begin => self.undo.begin(&root),
+            Wanted::Leave => self.undo.leave(&root)?,
+        }
+        Ok(())
+    }
+
+    /// Notes a line that is about to run.
+    pub(super) fn enter(&mut self, line: &str) -> Result<(), Failure> {
+        self.undo.enter(line)
+    }
+
+    /// The line has run.
+    pub(super) fn leave(&mut self, session: &Session) {
+        self.make(Wanted::Leave, session);
+    }
+
+    /// The line that was entered last is none: it threw, or it has been taken back.
+    pub(super) fn forget(&mut self) -> Result<(), Failure> {
+        self.undo.forget()
+    }
+
+    /// The step to take back next.
+    pub(super) fn last(&self) -> Option<&Step> {
+        self.undo.last()
+    }
+}

@@ -1,0 +1,174 @@
+//! Why a command could not do its work, and what a person can do about it.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use everturn::{Exception, HypervisorError, StoreError};
+
+use crate::exit::Exit;
+
+/// The end of a command that did not get to its own.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// What was asked for cannot be had as it was asked.
+    #[error("{0}")]
+    Usage(String),
+    /// The program threw.
+    #[error("{0}")]
+    Exception(Exception),
+    /// The data folder holds nothing that this command could work on.
+    #[error("there is no session in {}", .0.display())]
+    NoSession(PathBuf),
+    /// A file that was named cannot be read.
+    #[error("{} cannot be {verb}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What we wanted of it: "read", "written".
+        verb: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The JavaScript engine cannot be started.
+    #[error("the JavaScript engine cannot start: {0}")]
+    Engine(Box<dyn Error + Send + Sync>),
+    /// The hypervisor failed.
+    #[error("{0}")]
+    Hypervisor(HypervisorError),
+    /// The system refused something else.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// Nobody reads our output any more.
+    #[error("nobody reads the output any more")]
+    Unread,
+    /// A signal came before the work was done.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Failure {
+    /// A file that could not be read.
+    pub(crate) fn reading(path: &Path, source: io::Error) -> Failure {
+        Failure::File { path: path.to_owned(), verb: "read", source }
+    }
+
+    /// A file that could not be written.
+    pub(crate) fn writing(path: &Path, source: io::Error) -> Failure {
+        Failure::File { path: path.to_owned(), verb: "written", source }
+    }
+
+    /// The exit code that says it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Failure::Usage(_) => Exit::Usage,
+            Failure::Exception(_) => Exit::Exception,
+            Failure::Unread => Exit::Success,
+            Failure::Interrupted => Exit::Interrupted,
+            Failure::NoSession(_)
+            | Failure::File { .. }
+            | Failure::Engine(_)
+            | Failure::Hypervisor(_)
+            | Failure::System(_) => Exit::Host,
+        }
+    }
+
+    /// What to do about it, where the message does not say so itself.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        match self {
+            Failure::NoSession(_) => {
+                Some("begin one with `everturn shell` or `everturn run FILE`, or name another with --data")
+            }
+            Failure::Hypervisor(HypervisorError::Store(error)) => store_advice(error),
+            Failure::Hypervisor(error) => io_advice(error),
+            Failure::File { source, .. } => kind_advice(source.kind()),
+            _ => None,
+        }
+    }
+}
+
+impl From<HypervisorError> for Failure {
+    fn from(error: HypervisorError) -> Failure {
+        match error {
+            HypervisorError::Exception(exception) => Failure::Exception(exception),
+            error @ (HypervisorError::CutPassed { .. } | HypervisorError::Message(_)) => {
+                Failure::Usage(error.to_string())
+            }
+            error => Failure::Hypervisor(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Hypervisor(error.into())
+    }
+}
+
+fn store_advice(error: &StoreError) -> Option<&'static str> {
+    match error {
+        StoreError::Damaged { .. } => Some(
+            "nothing was changed; keep a copy of the folder as it is, and go back to a backup or another folder",
+        ),
+        error => io_advice(error),
+    }
+}
+
+/// Advice by what the system said, however deep it lies.
+fn io_advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return kind_advice(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn kind_advice(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::PermissionDenied => {
+            Some("you may not use it; ask for the permission or choose another with --data")
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            Some("a data folder has to be a folder; choose another with --data")
+        }
+        ErrorKind::IsADirectory => Some("it is a folder; name a file"),
+        ErrorKind::NotFound => Some("check the name"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("make room and start again: nothing that was committed is lost")
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            Some("the disk is read-only; copy the folder to one that can be written")
+        }
+        ErrorKind::InvalidData => Some("it has to be UTF-8 text"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store_io(kind: ErrorKind) -> Failure {
+        StoreError::Io { place: "d".into(), source: kind.into() }.into()
+    }
+
+    #[test]
+    fn each_failure_has_its_exit_code() {
+        let thrown = Exception::new(everturn::ExceptionKind::Throw, "Error: x");
+        assert_eq!(Failure::from(HypervisorError::Exception(thrown)).exit(), Exit::Exception);
+        let passed = HypervisorError::CutPassed { earliest: everturn::Ticks(7) };
+        assert_eq!(Failure::from(passed).exit(), Exit::Usage);
+        assert_eq!(store_io(ErrorKind::PermissionDenied).exit(), Exit::Host);
+        assert_eq!(Failure::Interrupted.exit(), Exit::Interrupted);
+    }
+
+    #[test]
+    fn advice_follows_what_the_system_said() {
+        assert!(store_io(ErrorKind::StorageFull).advice().unwrap().contains("make room"));
+        assert!(store_io(ErrorKind::NotADirectory).advice().unwrap().contains("--data"));
+        assert_eq!(store_io(ErrorKind::Other).advice(), None);
+    }
+}

@@ -1,0 +1,20 @@
+//! What `-v` shows: the tracing of all crates, on standard error.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts tracing if it was asked for: by `-v` (debug), `-vv` (trace), or in detail by `RUST_LOG`. Otherwise costs
+/// nothing.
+pub(crate) fn start(verbose: u8) {
+    let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = match (wanted, verbose) {
+        (Some(filter), _) => filter,
+        (None, 0) => return,
+        (None, 1) => "info,everturn=debug".to_owned(),
+        (None, _) => "info,everturn=trace".to_owned(),
+    };
+    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::builder().parse_lossy(filter));
+    // Fails only if tracing has been started already, which nothing here does.
+    let _ = subscriber.with_writer(io::stderr).try_init();
+}

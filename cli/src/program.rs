@@ -1,0 +1,126 @@
+//! Which program a data folder runs: the file `program` beside the store.
+//!
+//! It is written before the store learns of the program, and while an edited one is being loaded it names none, so
+//! that after a kill at any instant it never names a program that the heap does not run.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use everturn::Cid;
+use everturn::address::raw_cid;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// A program's text and its address.
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) cid: Cid,
+}
+
+impl Program {
+    pub(crate) fn read(path: &Path) -> Result<Program, Failure> {
+        let text = fs::read_to_string(path).map_err(|source| Failure::reading(path, source))?;
+        let cid = raw_cid(text.as_bytes());
+        Ok(Program { name: path.display().to_string(), text, cid })
+    }
+}
+
+/// What a folder is known to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub(crate) enum Known {
+    /// No file was ever run or loaded.
+    Nothing,
+    /// Loading an edited program was begun and its end not noted.
+    Loading,
+    /// The program with this address.
+    Runs {
+        /// Its CID as text.
+        cid: String,
+        /// The file it was read from.
+        file: String,
+    },
+}
+
+impl Known {
+    pub(crate) fn of(program: &Program) -> Known {
+        Known::Runs { cid: program.cid.to_string(), file: program.name.clone() }
+    }
+
+    pub(crate) fn is(&self, program: &Program) -> bool {
+        matches!(self, Known::Runs { cid, .. } if *cid == program.cid.to_string())
+    }
+}
+
+/// The note in a data folder.
+pub(crate) struct Note {
+    path: PathBuf,
+}
+
+impl Note {
+    pub(crate) fn in_folder(folder: &Path) -> Note {
+        Note { path: folder.join("program") }
+    }
+
+    /// What it says; a note that cannot be understood says as little as one of an interrupted load.
+    pub(crate) fn read(&self) -> Result<Known, Failure> {
+        match fs::read(&self.path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or(Known::Loading)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Known::Nothing),
+            Err(error) => Err(Failure::reading(&self.path, error)),
+        }
+    }
+
+    /// Replaces it, durably.
+    pub(crate) fn write(&self, known: &Known) -> Result<(), Failure> {
+        let text = serde_json::to_vec(known).map_err(|error| Failure::writing(&self.path, error.into()))?;
+        replace(&self.path, &text).map_err(|source| Failure::writing(&self.path, source))
+    }
+}
+
+/// Replaces a file's content so that it is the old or the new one, whatever happens.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    std::io::Write::write_all(&mut file, content)?;
+    file.sync_data()?;
+    fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_says_what_was_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.js");
+        fs::write(&file, "let n = 0;").unwrap();
+        let program = Program::read(&file).unwrap();
+        let note = Note::in_folder(folder.path());
+        assert_eq!(note.read().unwrap(), Known::Nothing);
+        note.write(&Known::of(&program)).unwrap();
+        assert!(note.read().unwrap().is(&program));
+        fs::write(&file, "let n = 1;").unwrap();
+        assert!(!note.read().unwrap().is(&Program::read(&file).unwrap()));
+    }
+
+    #[test]
+    fn a_damaged_note_is_an_unfinished_one() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("program"), "{\"state\": ").unwrap();
+        assert_eq!(Note::in_folder(folder.path()).read().unwrap(), Known::Loading);
+    }
+
+    #[test]
+    fn a_program_that_is_no_text_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.js");
+        fs::write(&file, [0xff]).unwrap();
+        assert!(Program::read(&file).is_err());
+        assert!(Program::read(&folder.path().join("absent.js")).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! A data folder in use: its store, the hypervisor on it, and the one container that commands speak to.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use everturn::js::JsType;
+use everturn::{ContainerId, DiskStore, Hypervisor};
+
+use crate::arguments::Globals;
+use crate::engine;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// The container that commands speak to: a root container of this name.
+const MAIN: &str = "main";
+/// The name under which the JavaScript type is registered.
+pub(crate) const JS: &str = "js";
+
+/// Whether a command may begin with nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// A folder that is absent or empty is made.
+    MayBeNew,
+    /// There has to be a session.
+    HasSession,
+}
+
+/// How the container came to be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It was made just now.
+    Initialized,
+    /// It was there.
+    Restored,
+}
+
+/// An open data folder.
+pub(crate) struct Session {
+    pub(crate) hypervisor: Hypervisor,
+    pub(crate) engine: JsType,
+    /// The container that commands speak to. It may not have been made yet.
+    pub(crate) main: ContainerId,
+}
+
+impl Session {
+    /// Opens the folder. The engine starts meanwhile.
+    pub(crate) async fn open(
+        globals: &Globals,
+        folder: Folder,
+        output: &Arc<Output>,
+    ) -> Result<Session, Failure> {
+        let data = &globals.data;
+        if folder == Folder::HasSession && is_empty(data)? {
+            return Err(Failure::NoSession(data.clone()));
+        }
+        let engine = engine::start();
+        let store = DiskStore::open(data)?;
+        let engine = engine::started(engine).await?;
+        let lines = output.clone();
+        let hypervisor = Hypervisor::builder()
+            .store(store)
+            .clock(now_ms)
+            .on_line(move |line| lines.line(line))
+            .build()
+            .await?;
+        hypervisor.register_container(JS, engine.clone());
+        let session = Session { hypervisor, engine, main: ContainerId::root(MAIN) };
+        if folder == Folder::HasSession && !session.is_alive().await? {
+            return Err(Failure::NoSession(data.clone()));
+        }
+        Ok(session)
+    }
+
+    /// Whether the container is there.
+    pub(crate) async fn is_alive(&self) -> Result<bool, Failure> {
+        Ok(self.hypervisor.inspect().await?.iter().any(|container| container.id == self.main))
+    }
+
+    /// Makes the container if it is not there; a new one begins with this program.
+    pub(crate) async fn begin(&self, program: &str) -> Result<Begun, Failure> {
+        if self.is_alive().await? {
+            return Ok(Begun::Restored);
+        }
+        self.hypervisor.get_or_create_instance(JS, MAIN, program).await?;
+        Ok(Begun::Initialized)
+    }
+
+    /// Ends in order: everything done is durable. What the command came to counts more than how the end went.
+    pub(crate) async fn close<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        let stopped = self.hypervisor.stop().await;
+        let value = done?;
+        stopped?;
+        Ok(value)
+    }
+}
+
+/// Whether a folder is absent or has nothing in it.
+fn is_empty(folder: &Path) -> Result<bool, Failure> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Failure::reading(folder, error)),
+    }
+}
+
+/// The wall clock, in milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
