@@ -92,7 +92,7 @@ impl JsContainer {
         interrupt: Option<&std::sync::atomic::AtomicBool>,
     ) -> Result<Ended<i32>, WasmError> {
         let len = u32::try_from(input.bytes.len()).unwrap_or(u32::MAX);
-        let pointer = match self.guest.call(self.exports.buffer.clone(), len, fuel, None)? {
+        let pointer = match self.guest.call(&self.exports.buffer, len, fuel)? {
             Ended::Returned(pointer) => pointer,
             Ended::OutOfFuel => return Ok(Ended::OutOfFuel),
             Ended::Trapped(why) => return Ok(Ended::Trapped(why)),
@@ -101,14 +101,20 @@ impl JsContainer {
         if pointer == 0 || self.guest.memory().put(pointer, &input.bytes).is_none() {
             return Ok(Ended::Trapped("out of memory: there is no room for the turn's input".into()));
         }
-        let fuel = self.guest.fuel_left();
-        self.guest.call(self.exports.turn.clone(), (input.kind, len), fuel, interrupt)
+        let (fuel, parameters) = (self.guest.fuel_left(), (input.kind, len));
+        let Some(interrupt) = interrupt else {
+            return self.guest.call(&self.exports.turn, parameters, fuel);
+        };
+        let turn = self.exports.turn.clone();
+        let ended = self.guest.call_interruptible(&self.program, &turn, parameters, fuel, interrupt);
+        self.exports = Exports::of(&mut self.guest)?;
+        ended
     }
 
     /// What the engine says went wrong.
     fn error(&mut self) -> Result<Exception, WasmError> {
-        let pointer = self.ask(self.exports.error_pointer.clone())?;
-        let bytes = self.ask(self.exports.error_bytes.clone())?;
+        let pointer = self.ask(&self.exports.error_pointer.clone())?;
+        let bytes = self.ask(&self.exports.error_bytes.clone())?;
         let node = self.guest.memory().bytes(pointer, bytes).and_then(|bytes| everturn_dag::node::decode(bytes).ok());
         let Some(Ipld::Map(fields)) = node else {
             return Err(WasmError::Interface("the engine's error cannot be read".into()));
@@ -129,8 +135,8 @@ impl JsContainer {
         Ok(Exception { kind, text: line, stack: text("stack") })
     }
 
-    fn ask<R: wasmtime::WasmResults + Sync>(&mut self, function: TypedFunc<(), R>) -> Result<R, WasmError> {
-        match self.guest.call(function, (), SMALL_CALL_FUEL, None)? {
+    fn ask<R: wasmtime::WasmResults>(&mut self, function: &TypedFunc<(), R>) -> Result<R, WasmError> {
+        match self.guest.call(function, (), SMALL_CALL_FUEL)? {
             Ended::Returned(answer) => Ok(answer),
             _ => Err(WasmError::Interface("the engine does not answer".into())),
         }
@@ -162,7 +168,7 @@ impl Container for JsContainer {
     }
 
     fn due(&mut self) -> bool {
-        self.ask(self.exports.due.clone()).is_ok_and(|due| due == 1)
+        self.ask(&self.exports.due.clone()).is_ok_and(|due| due == 1)
     }
 
     fn savepoint(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {

@@ -41,6 +41,7 @@ pub(crate) struct Guest {
     store: Store<Host>,
     instance: Instance,
     stack: Option<Stack>,
+    fuel_left: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -65,22 +66,15 @@ pub(crate) enum Ended<R> {
 impl Guest {
     /// Starts a module in a heap, whatever that holds.
     pub(crate) fn start(program: &Program, heap: Heap) -> Result<Guest, WasmError> {
-        let host = Host { turn: Turn::default(), memory: View(heap.region().clone()), fuel: 0, fault: None };
-        let mut store = Store::new(program.runtime.engine(), host);
-        store.set_fuel(INITIALISE_FUEL)?;
-        let instance = {
-            let _turn = program.runtime.regions.lay_ready(heap.region());
-            program.instance.instantiate(&mut store)?
-        };
-        let stack = Stack::of(&instance, &mut store)?;
-        Ok(Guest { heap, store, instance, stack })
+        let (store, instance, stack) = instantiate(program, &heap, Turn::default())?;
+        Ok(Guest { heap, store, instance, stack, fuel_left: 0 })
     }
 
     /// The memory that an initialising export leaves, with its stack wiped.
     pub(crate) fn initialised_memory(program: &Program, export: &str) -> Result<Vec<u8>, WasmError> {
         let mut guest = Guest::start(program, program.heap(super::config::RESERVE_BYTES)?)?;
         let initialise = guest.function::<(), i32>(export)?;
-        match guest.call(initialise, (), INITIALISE_FUEL, None)? {
+        match guest.call(&initialise, (), INITIALISE_FUEL)? {
             Ended::Returned(0) => {}
             Ended::Returned(code) => return Err(WasmError::Interface(format!("{export} answered {code}"))),
             Ended::Trapped(why) => return Err(WasmError::Interface(format!("{export} trapped: {why}"))),
@@ -117,35 +111,52 @@ impl Guest {
 
     /// Fuel that is left of the last call's.
     pub(crate) fn fuel_left(&self) -> u64 {
-        self.store.get_fuel().unwrap_or(0)
+        self.fuel_left
     }
 
-    /// Calls an export with this much fuel. A raised `interrupt` ends it.
-    pub(crate) fn call<P: WasmParams + Sync, R: WasmResults + Sync>(
+    /// Calls an export with this much fuel.
+    pub(crate) fn call<P: WasmParams, R: WasmResults>(
         &mut self,
-        function: TypedFunc<P, R>,
+        function: &TypedFunc<P, R>,
         parameters: P,
         fuel: u64,
-        interrupt: Option<&AtomicBool>,
     ) -> Result<Ended<R>, WasmError> {
         self.store.set_fuel(fuel)?;
         self.store.data_mut().fuel = fuel;
-        let result = match interrupt {
-            None => function.call(&mut self.store, parameters),
-            Some(interrupt) => {
-                self.store.fuel_async_yield_interval(Some(INTERRUPT_FUEL))?;
-                let result = run_until(function.call_async(&mut self.store, parameters), interrupt);
-                self.store.fuel_async_yield_interval(None)?;
-                match result {
-                    Some(result) => result,
-                    None => return Ok(Ended::Interrupted),
-                }
-            }
-        };
+        let result = function.call(&mut self.store, parameters);
+        self.fuel_left = self.store.get_fuel()?;
         match result {
             Ok(returned) => Ok(Ended::Returned(returned)),
             Err(error) => self.trapped(error),
         }
+    }
+
+    /// As [`Guest::call`], ended also by a raised `interrupt`. Takes some 50 us more: a store whose guest can yield
+    /// can never again be called directly, so the instance is made anew behind it. Functions taken from the guest
+    /// before are void.
+    pub(crate) fn call_interruptible<P: WasmParams + Sync, R: WasmResults + Sync>(
+        &mut self,
+        program: &Program,
+        function: &TypedFunc<P, R>,
+        parameters: P,
+        fuel: u64,
+        interrupt: &AtomicBool,
+    ) -> Result<Ended<R>, WasmError> {
+        self.store.set_fuel(fuel)?;
+        self.store.data_mut().fuel = fuel;
+        self.store.fuel_async_yield_interval(Some(INTERRUPT_FUEL))?;
+        let result = run_until(function.call_async(&mut self.store, parameters), interrupt);
+        self.fuel_left = self.store.get_fuel()?;
+        let ended = match result {
+            Some(Ok(returned)) => Ended::Returned(returned),
+            Some(Err(error)) => self.trapped(error)?,
+            None => Ended::Interrupted,
+        };
+        if matches!(ended, Ended::Returned(_)) {
+            self.finish_turn()?;
+        }
+        self.restart(program)?;
+        Ok(ended)
     }
 
     fn trapped<R>(&mut self, error: wasmtime::Error) -> Result<Ended<R>, WasmError> {
@@ -184,20 +195,10 @@ impl Guest {
         }
     }
 
-    /// Makes the instance anew in the same heap.
+    /// Makes the instance anew in the same heap; the turn stays in.
     fn restart(&mut self, program: &Program) -> Result<(), WasmError> {
-        let host = Host {
-            turn: Turn::default(),
-            memory: View(self.heap.region().clone()),
-            fuel: 0,
-            fault: None,
-        };
-        let mut store = Store::new(program.runtime.engine(), host);
-        store.set_fuel(INITIALISE_FUEL)?;
-        let _turn = program.runtime.regions.lay_ready(self.heap.region());
-        self.instance = program.instance.instantiate(&mut store)?;
-        self.stack = Stack::of(&self.instance, &mut store)?;
-        self.store = store;
+        let turn = self.leave();
+        (self.store, self.instance, self.stack) = instantiate(program, &self.heap, turn)?;
         Ok(())
     }
 
@@ -211,6 +212,20 @@ impl Guest {
         // Noted as used, so that the turn's end wipes it.
         let _ = stack.low.set(&mut self.store, Val::I32(0));
     }
+}
+
+fn instantiate(
+    program: &Program,
+    heap: &Heap,
+    turn: Turn,
+) -> Result<(Store<Host>, Instance, Option<Stack>), WasmError> {
+    let host = Host { turn, memory: View(heap.region().clone()), fuel: 0, fault: None };
+    let mut store = Store::new(program.runtime.engine(), host);
+    store.set_fuel(INITIALISE_FUEL)?;
+    let _turn = program.runtime.regions.lay_ready(heap.region());
+    let instance = program.instance.instantiate(&mut store)?;
+    let stack = Stack::of(&instance, &mut store)?;
+    Ok((store, instance, stack))
 }
 
 impl Stack {

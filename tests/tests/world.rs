@@ -1,0 +1,150 @@
+//! A hypervisor for stories: tell it lines, read its answers, stop it, start it again on the same store.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use everturn::js::{JsOptions, JsType, ModuleCache, TrackerKind};
+use everturn::{Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Message, Receipt, Settings, Store, Ticks};
+
+/// The engine, prepared once in a process and kept compiled between processes.
+pub(crate) fn js(tracker: Option<TrackerKind>) -> JsType {
+    static DEFAULT: OnceLock<JsType> = OnceLock::new();
+    let open = |tracker| {
+        let cache = ModuleCache::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/modules"));
+        JsType::open(JsOptions { cache: Some(cache), tracker, progress: None }).expect("the engine is prepared")
+    };
+    match tracker {
+        None => DEFAULT.get_or_init(|| open(None)).clone(),
+        some => open(some),
+    }
+}
+
+/// How a world runs. Nothing here may change a result.
+#[derive(Clone, Default)]
+pub(crate) struct Ways {
+    pub(crate) settings: Settings,
+    pub(crate) tracker: Option<TrackerKind>,
+    /// Stop and start again after every line.
+    pub(crate) restart_always: bool,
+}
+
+/// One hypervisor with one root JavaScript container, and the store that outlives it.
+pub(crate) struct World {
+    runtime: tokio::runtime::Runtime,
+    store: Arc<dyn Store>,
+    ways: Ways,
+    js: JsType,
+    hypervisor: Option<Hypervisor>,
+    pub(crate) root: ContainerId,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    /// A world whose root runs `program`.
+    pub(crate) fn new(program: &str) -> World {
+        World::with(program, Ways::default())
+    }
+
+    pub(crate) fn with(program: &str, ways: Ways) -> World {
+        World::on(Arc::new(MemoryStore::new()), program, ways)
+    }
+
+    pub(crate) fn on(store: Arc<dyn Store>, program: &str, ways: Ways) -> World {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let js = js(ways.tracker);
+        let mut world =
+            World { runtime, store, ways, js, hypervisor: None, root: ContainerId::ROOT, lines: Arc::default() };
+        world.start();
+        let hypervisor = world.hypervisor().clone();
+        world.root = world.runtime.block_on(hypervisor.get_or_create_instance("js", "main", program)).unwrap();
+        world
+    }
+
+    pub(crate) fn start(&mut self) {
+        let lines = self.lines.clone();
+        let builder = Hypervisor::builder()
+            .shared_store(self.store.clone())
+            .settings(self.ways.settings)
+            .on_line(move |line| lines.lock().unwrap().push(line.text.clone()));
+        let hypervisor = self.runtime.block_on(builder.build()).unwrap();
+        hypervisor.register_container("js", self.js.clone());
+        self.hypervisor = Some(hypervisor);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        let hypervisor = self.hypervisor.take().expect("it runs");
+        self.runtime.block_on(hypervisor.stop()).unwrap();
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    pub(crate) fn hypervisor(&self) -> &Hypervisor {
+        self.hypervisor.as_ref().expect("it runs")
+    }
+
+    /// Evaluates a line; the text a shell would show, or the exception.
+    pub(crate) fn line(&mut self, source: &str) -> Result<String, Exception> {
+        let hypervisor = self.hypervisor().clone();
+        let receipt = self.runtime.block_on(hypervisor.evaluate(&self.root, "line", source)).unwrap();
+        if self.ways.restart_always {
+            self.restart();
+        }
+        shown(receipt)
+    }
+
+    /// Evaluates a line that must not throw.
+    pub(crate) fn eval(&mut self, source: &str) -> String {
+        self.line(source).unwrap_or_else(|exception| panic!("{source}: {exception}"))
+    }
+
+    /// Sends the root a message and gives its receipt.
+    pub(crate) fn send(&mut self, data: impl Into<Ipld>) -> Receipt {
+        let data = everturn::node::encode(&data.into()).unwrap();
+        let hypervisor = self.hypervisor().clone();
+        let message = Message { data, ..Message::default() };
+        let receipt = self.runtime.block_on(hypervisor.send(&self.root, message)).unwrap();
+        if self.ways.restart_always {
+            self.restart();
+        }
+        receipt
+    }
+
+    /// Waits until nothing is queued.
+    pub(crate) fn idle(&mut self) {
+        let hypervisor = self.hypervisor().clone();
+        self.runtime.block_on(hypervisor.wait(&self.root, Ticks::MAX)).unwrap();
+    }
+
+    /// The root's state root when idle.
+    pub(crate) fn state_root(&mut self) -> Cid {
+        let hypervisor = self.hypervisor().clone();
+        self.runtime.block_on(hypervisor.create_state_root(&self.root, Ticks::MAX)).unwrap()
+    }
+
+    /// Lines that containers wrote so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}
+
+/// What a shell would show of a receipt.
+pub(crate) fn shown(receipt: Receipt) -> Result<String, Exception> {
+    let answer = receipt.outcome?;
+    Ok(match answer {
+        Some(Ipld::Map(fields)) => match fields.get("text") {
+            Some(Ipld::String(text)) => text.clone(),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    })
+}
