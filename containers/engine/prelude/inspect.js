@@ -17,6 +17,7 @@
   const TypedArray = getPrototypeOf(Uint8Array.prototype);
   const typedName = getter(TypedArray, Symbol.toStringTag);
   const typedLength = getter(TypedArray, "length");
+  const stackOf = getter(Error.prototype, "stack");
   const bufferLength = getter(ArrayBuffer.prototype, "byteLength");
 
   const DEPTH = 3, ITEMS = 100, WIDTH = 76, TEXT = 10000;
@@ -171,7 +172,7 @@
   }
 
   function showError(view, object, depth) {
-    const stack = peek(object, "stack");
+    const stack = peek(object, "stack") ?? stackOf(object);
     const frames = typeof stack === "string" ? stack.trimEnd() : "";
     const head = headOfError(object);
     const text = frames === "" ? `[${head}]` : frames.startsWith(head) ? frames : `${head}\n${frames}`;

@@ -157,3 +157,28 @@ JSValue inside_global(JSContext *context, JSAtom name)
 {
     return JS_GetGlobalVar(context, name, false);
 }
+
+/* QuickJS frees an arena with its last block and makes it anew with the next: in a small turn that costs more than all else. One
+ * block of each size, kept for ever, holds an arena of each. */
+int inside_hold_arenas(JSRuntime *runtime)
+{
+    for (int i = 0; i < JS_ARENA_BLOCK_SIZE_COUNT; i++)
+        if (!js_malloc_rt(runtime, arena_block_sizes[i] - sizeof(JSMallocBlockHeader)))
+            return -1;
+    return 0;
+}
+
+/* An object with the properties of `model`, in their order, and these values, which it takes. Far cheaper than defining them one by
+ * one: the shape is there already. */
+JSValue inside_new_like(JSContext *context, JSValueConst model, JSValue *values, int count)
+{
+    JSShape *shape = JS_VALUE_GET_OBJ(model)->shape;
+    JSValue made = JS_NewObjectFromShape(context, js_dup_shape(shape), JS_CLASS_OBJECT, NULL);
+    for (int i = 0; i < count; i++) {
+        if (JS_IsException(made))
+            JS_FreeValue(context, values[i]);
+        else
+            JS_VALUE_GET_OBJ(made)->prop[i].u.value = values[i];
+    }
+    return made;
+}

@@ -10,6 +10,10 @@ Engine engine;
 static uint8_t input_small[INPUT_BYTES + 1];
 static uint8_t *input_large;
 
+/* Made by the linker. Once it is called by name, the linker does not wrap each export in calls of the libc's constructors and exit
+ * functions, as it does for a program that starts anew with every call. */
+void __wasm_call_ctors(void);
+
 /* The one import of wasm-shim/shim.c, defined here so that it is none: microseconds since 1970. QuickJS also asks while it is
  * initialised, when there is no turn and so no date. */
 double __rquickjs_host_now_us(void)
@@ -73,12 +77,15 @@ static int make_globals(JSContext *context)
 
 EXPORT(everturn_init) int32_t everturn_init(void)
 {
+    __wasm_call_ctors();
     memory_hold_reserve();
     engine.runtime = JS_NewRuntime2(&memory_functions, NULL);
     if (!engine.runtime)
         return 1;
     JS_SetGCThreshold(engine.runtime, SIZE_MAX); /* the collector runs in turns of its own only */
     JS_SetMaxStackSize(engine.runtime, JS_STACK_BYTES);
+    if (inside_hold_arenas(engine.runtime))
+        return 1;
     engine.context = JS_NewContextRaw(engine.runtime);
     if (!engine.context || add_intrinsics(engine.context) || make_globals(engine.context))
         return 1;

@@ -6,7 +6,8 @@
 #include "shim.h"
 
 static JSValue namespace_of_program = JS_UNDEFINED; /* of the module evaluated last */
-static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_data, atom_from, atom_ports, atom_reply, atom_value;
+static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_from, atom_value;
+static JSValue model_message; /* {data, from, ports, reply} */
 static bool wrong_input;
 static bool line_awaits; /* within one EVAL turn */
 
@@ -34,12 +35,14 @@ int program_init(JSContext *context)
     atom_message = JS_NewAtom(context, "message");
     atom_receive = JS_NewAtom(context, "receive");
     atom_exception = JS_NewAtom(context, "exception");
-    atom_data = JS_NewAtom(context, "data");
     atom_from = JS_NewAtom(context, "from");
-    atom_ports = JS_NewAtom(context, "ports");
-    atom_reply = JS_NewAtom(context, "reply");
     atom_value = JS_NewAtom(context, "value");
     JS_SetModuleLoaderFunc(engine.runtime, NULL, refuse_import, NULL);
+    static const char *const fields[] = {"data", "from", "ports", "reply"};
+    model_message = JS_NewObject(context);
+    for (int i = 0; i < 4; i++)
+        if (JS_DefinePropertyValueStr(context, model_message, fields[i], JS_NULL, JS_PROP_C_W_E) < 0)
+            return -1;
     return 0;
 }
 
@@ -282,19 +285,11 @@ static JSValue ports_of_message(JSContext *context, uint64_t count)
 
 static JSValue new_message(JSContext *context, JSValue data, JSValue from, uint64_t ports, bool reply)
 {
-    JSValue message = JS_NewObject(context);
-    if (JS_IsException(message))
-        return message;
     JSValue moved = ports_of_message(context, reply ? ports - 1 : ports);
     JSValue answer_port = reply ? port_of_message(context, (int32_t)ports - 1) : JS_NULL;
-    if (JS_DefinePropertyValue(context, message, atom_data, data, JS_PROP_C_W_E) < 0 ||
-        JS_DefinePropertyValue(context, message, atom_from, from, JS_PROP_C_W_E) < 0 || JS_IsException(moved) ||
-        JS_DefinePropertyValue(context, message, atom_ports, moved, JS_PROP_C_W_E) < 0 || JS_IsException(answer_port) ||
-        JS_DefinePropertyValue(context, message, atom_reply, answer_port, JS_PROP_C_W_E) < 0) {
-        JS_FreeValue(context, message);
+    if (JS_IsException(moved) || JS_IsException(answer_port))
         return JS_EXCEPTION;
-    }
-    return message;
+    return inside_new_like(context, model_message, (JSValue[]){data, from, moved, answer_port}, 4);
 }
 
 static JSValue from_port(JSContext *context, Text from)

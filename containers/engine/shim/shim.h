@@ -64,9 +64,11 @@ void memory_give_back(void *pointer);
 enum source_end { SOURCE_COMPLETE, SOURCE_WANTS_MORE, SOURCE_WRONG };
 enum compile_flags { COMPILE_ASYNC_IF_AWAITS = 1, COMPILE_REDECLARES = 2 };
 void inside_seed(JSContext *context, const uint8_t seed[32]);
+int inside_hold_arenas(JSRuntime *runtime);
 size_t inside_allocated_bytes(JSRuntime *runtime);
 JSValue inside_compile(JSContext *context, const char *source, size_t bytes, const char *file, int flags, bool *awaits,
                        enum source_end *end);
+JSValue inside_new_like(JSContext *context, JSValueConst model, JSValue *values, int count);
 JSValue inside_lexical_names(JSContext *context);
 JSValue inside_global(JSContext *context, JSAtom name);      /* undefined if there is none */
 JSModuleDef *inside_module(JSValueConst compiled);

@@ -380,7 +380,7 @@ static bool refuse_object(Writer *writer, JSValueConst value, JSObject *object)
 {
     char what[80], name[ATOM_GET_STR_BUF_SIZE];
     if (is_port(value))
-        return refuse(writer, "a port, which goes into `ports`,");
+        return refuse(writer, "a port (it goes into `ports`)");
     if (JS_IsFunction(writer->context, value))
         return refuse(writer, "a function");
     JS_AtomGetStr(writer->context, name, sizeof(name), writer->context->rt->class_array[object->class_id].class_name);
