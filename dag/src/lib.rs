@@ -10,6 +10,7 @@ pub mod node;
 pub mod store;
 
 pub use cid::Cid;
+pub use cid::multibase::Base;
 pub use ipld_core::ipld::Ipld;
 pub use node::NodeError;
 pub use store::{Backend, Batch, DiskStore, MemoryStore, Reader, Space, Store, StoreError};

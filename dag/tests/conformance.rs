@@ -8,8 +8,12 @@ mod contract;
 mod damage;
 #[path = "conformance/disk.rs"]
 mod disk;
+#[path = "conformance/full.rs"]
+mod full;
 #[path = "conformance/power_cut.rs"]
 mod power_cut;
+#[path = "conformance/torn.rs"]
+mod torn;
 #[path = "conformance/vectors.rs"]
 mod vectors;
 #[path = "conformance/world.rs"]

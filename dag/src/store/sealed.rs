@@ -253,3 +253,6 @@ impl Origin {
         self.damaged(format!("the value under {key:02x?} in {} is not what was written", space.name()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! What a durable commit costs with each backend, beside a raw append and sync of the same bytes on the same disk.
+//!
+//! `cargo run --release -p everturn-dag --example commit_cost [FOLDER]`; the folder must lie on a real disk.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use everturn_dag::{Backend, Batch, DiskStore, Reader as _, Space, Store as _, StoreError, node};
+
+const ROUNDS: usize = 300;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let parent = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let kind = file_system(Path::new(&parent))?;
+    if kind == "tmpfs" {
+        return Err("this folder is in memory, where a sync costs nothing; give one on a disk".into());
+    }
+    let folder = tempfile::tempdir_in(&parent)?;
+    println!("medians of {ROUNDS}, file system {kind}\n");
+    println!("{:28} {:>10} {:>10} {:>12} {:>12}", "durable commit", "500 B", "80 KB", "written", "written");
+    let (small, small_bytes) = raw(&folder.path().join("raw small"), 500)?;
+    let (large, large_bytes) = raw(&folder.path().join("raw large"), 80_000)?;
+    row("raw append + fdatasync", [small, large], [small_bytes, large_bytes]);
+    for backend in Backend::ALL {
+        let path = folder.path().join(backend.name());
+        let small = commits(&path.join("small"), backend, small_batch)?;
+        let large = commits(&path.join("large"), backend, large_batch)?;
+        row(backend.name(), [small.whole, large.whole], [small.bytes, large.bytes]);
+        row("  of it the write alone", [small.write, large.write], [0, 0]);
+        row("  a write beside a sync", [small.beside, large.beside], [0, 0]);
+        row("  on disk after, kilobytes", [Duration::ZERO; 2], [small.disk >> 10, large.disk >> 10]);
+    }
+    println!();
+    for backend in Backend::ALL {
+        reading(&folder.path().join(backend.name()).join("reading"), backend)?;
+    }
+    validating();
+    Ok(())
+}
+
+fn row(name: &str, times: [Duration; 2], bytes: [u64; 2]) {
+    let time = |time: Duration| match time.is_zero() {
+        true => String::new(),
+        false => format!("{:.1} us", time.as_secs_f64() * 1e6),
+    };
+    let count = |count: u64| if count == 0 { String::new() } else { count.to_string() };
+    println!(
+        "{name:28} {:>10} {:>10} {:>12} {:>12}",
+        time(times[0]),
+        time(times[1]),
+        count(bytes[0]),
+        count(bytes[1])
+    );
+}
+
+/// A turn of a counter: a page's changed range, a runtime record, a stale mark.
+fn small_batch(round: usize) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(Space::State, [&[7; 36][..], &[0, 0, 0, 1]].concat(), vec![round as u8; 300]);
+    batch.put(Space::Runtime, [7; 36], vec![round as u8; 80]);
+    batch.put(Space::Stale, [7; 36], [round as u8; 4]);
+    batch
+}
+
+/// Twenty pages of a larger heap.
+fn large_batch(round: usize) -> Batch {
+    let mut batch = Batch::new();
+    for page in 0..20 {
+        let key = [&[7; 36][..], &((round * 7 + page) % 500).to_be_bytes()].concat();
+        batch.put(Space::State, key, vec![(round + page) as u8; 4000]);
+    }
+    batch
+}
+
+struct Cost {
+    whole: Duration,
+    write: Duration,
+    beside: Duration,
+    bytes: u64,
+    disk: u64,
+}
+
+fn commits(
+    folder: &Path,
+    backend: Backend,
+    batch: impl Fn(usize) -> Batch + Sync,
+) -> Result<Cost, StoreError> {
+    let store = DiskStore::open_with(folder, backend)?;
+    let (mut whole, mut write, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    let before = written();
+    for round in 0..ROUNDS {
+        let batch = batch(round);
+        let start = Instant::now();
+        store.write(batch)?;
+        write.push(start.elapsed());
+        store.sync()?;
+        whole.push(start.elapsed());
+    }
+    assert_eq!(store.syncs(), ROUNDS as u64, "every sync was issued");
+    let bytes = (written() - before) / ROUNDS as u64;
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| (0..ROUNDS / 3).try_for_each(|_| store.sync()));
+        while !syncing.is_finished() {
+            let batch = batch(beside.len());
+            let start = Instant::now();
+            store.write(batch)?;
+            beside.push(start.elapsed());
+            // Leaves the processor to the syncs.
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Ok::<(), StoreError>(())
+    })?;
+    let disk = size(folder).unwrap_or_default();
+    Ok(Cost { whole: median(whole), write: median(write), beside: median(beside), bytes, disk })
+}
+
+fn raw(path: &Path, bytes: usize) -> std::io::Result<(Duration, u64)> {
+    let mut file = File::create(path)?;
+    let (data, mut times) = (vec![1; bytes], Vec::new());
+    let before = written();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        file.write_all(&data)?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    Ok((median(times), (written() - before) / ROUNDS as u64))
+}
+
+fn reading(folder: &Path, backend: Backend) -> Result<(), StoreError> {
+    let store = DiskStore::open_with(folder, backend)?;
+    let mut batch = Batch::new();
+    for page in 0..4096u32 {
+        batch.put(Space::State, page.to_be_bytes(), vec![page as u8; 4096]);
+    }
+    store.write(batch)?;
+    store.sync()?;
+    drop(store);
+    let start = Instant::now();
+    let store = DiskStore::open(folder)?;
+    let open = start.elapsed();
+    let (mut scans, mut gets) = (Vec::new(), Vec::new());
+    for round in 0..20u32 {
+        let (mut bytes, start) = (0, Instant::now());
+        store.scan(Space::State, &[], &mut |_, value| {
+            bytes += value.len();
+            true
+        })?;
+        scans.push(start.elapsed());
+        assert_eq!(bytes, 4096 * 4096);
+        let start = Instant::now();
+        for page in 0..100 {
+            store.get(Space::State, &(page * 37 + round).to_be_bytes())?;
+        }
+        gets.push(start.elapsed() / 100);
+    }
+    println!(
+        "{}: open with 16 MB {open:.1?}, scan of 4096 values of 4 KiB {:.1?}, get {:.2?}",
+        backend.name(),
+        median(scans),
+        median(gets)
+    );
+    Ok(())
+}
+
+fn validating() {
+    let bytes = b"\xa2\x61n\x01\x64kind\x69increment".to_vec();
+    let (rounds, start) = (1_000_000, Instant::now());
+    for _ in 0..rounds {
+        node::validate(std::hint::black_box(&bytes)).expect("these bytes are strict");
+    }
+    println!("validating a message of {} bytes: {:.1?}", bytes.len(), start.elapsed() / rounds);
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Bytes that this process has had sent to the disk.
+fn written() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// Bytes that a folder takes on disk.
+fn size(folder: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { size(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
+}
+
+/// The kind of file system under a path, as the system lists it.
+fn file_system(path: &Path) -> std::io::Result<String> {
+    let path = path.canonicalize()?;
+    let mounts = std::fs::read_to_string("/proc/mounts")?;
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let over = fields.filter(|fields| fields.len() > 2 && path.starts_with(fields[1]));
+    let nearest = over.max_by_key(|fields| fields[1].len());
+    Ok(nearest.map(|fields| fields[2].to_owned()).unwrap_or_default())
+}
