@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use everturn_dag::{Backend, Batch, DiskStore, Reader as _, Space, Store as _, StoreError, node};
@@ -18,19 +19,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("this folder is in memory, where a sync costs nothing; give one on a disk".into());
     }
     let folder = tempfile::tempdir_in(&parent)?;
-    println!("medians of {ROUNDS}, file system {kind}\n");
+    println!("medians of {ROUNDS} rounds in turn, file system {kind}\n");
     println!("{:28} {:>10} {:>10} {:>12} {:>12}", "durable commit", "500 B", "80 KB", "written", "written");
-    let (small, small_bytes) = raw(&folder.path().join("raw small"), 500)?;
-    let (large, large_bytes) = raw(&folder.path().join("raw large"), 80_000)?;
-    row("raw append + fdatasync", [small, large], [small_bytes, large_bytes]);
-    for backend in Backend::ALL {
-        let path = folder.path().join(backend.name());
-        let small = commits(&path.join("small"), backend, small_batch)?;
-        let large = commits(&path.join("large"), backend, large_batch)?;
-        row(backend.name(), [small.whole, large.whole], [small.bytes, large.bytes]);
-        row("  of it the write alone", [small.write, large.write], [0, 0]);
-        row("  a write beside a sync", [small.beside, large.beside], [0, 0]);
-        row("  on disk after, kilobytes", [Duration::ZERO; 2], [small.disk >> 10, large.disk >> 10]);
+    let small = race(&folder.path().join("small"), small_batch)?;
+    let large = race(&folder.path().join("large"), large_batch)?;
+    for (small, large) in small.iter().zip(&large) {
+        row(small.name, [small.whole, large.whole], [small.bytes, large.bytes]);
+        if !small.write.is_zero() {
+            row("  of it the write alone", [small.write, large.write], [0, 0]);
+            row("  a write beside a sync", [small.beside, large.beside], [0, 0]);
+            row("  on disk after, kilobytes", [Duration::ZERO; 2], [small.disk >> 10, large.disk >> 10]);
+        }
     }
     println!();
     for backend in Backend::ALL {
@@ -74,59 +73,102 @@ fn large_batch(round: usize) -> Batch {
     batch
 }
 
+#[derive(Default)]
 struct Cost {
+    name: &'static str,
     whole: Duration,
     write: Duration,
     beside: Duration,
+    /// Bytes that a commit sends to the disk.
     bytes: u64,
     disk: u64,
 }
 
-fn commits(
-    folder: &Path,
-    backend: Backend,
-    batch: impl Fn(usize) -> Batch + Sync,
-) -> Result<Cost, StoreError> {
-    let store = DiskStore::open_with(folder, backend)?;
-    let (mut whole, mut write, mut beside) = (Vec::new(), Vec::new(), Vec::new());
-    let before = written();
-    for round in 0..ROUNDS {
-        let batch = batch(round);
-        let start = Instant::now();
-        store.write(batch)?;
-        write.push(start.elapsed());
-        store.sync()?;
-        whole.push(start.elapsed());
-    }
-    assert_eq!(store.syncs(), ROUNDS as u64, "every sync was issued");
-    let bytes = (written() - before) / ROUNDS as u64;
-    std::thread::scope(|scope| {
-        let syncing = scope.spawn(|| (0..ROUNDS / 3).try_for_each(|_| store.sync()));
-        while !syncing.is_finished() {
-            let batch = batch(beside.len());
-            let start = Instant::now();
-            store.write(batch)?;
-            beside.push(start.elapsed());
-            // Leaves the processor to the syncs.
-            std::thread::sleep(Duration::from_micros(100));
-        }
-        Ok::<(), StoreError>(())
-    })?;
-    let disk = size(folder).unwrap_or_default();
-    Ok(Cost { whole: median(whole), write: median(write), beside: median(beside), bytes, disk })
+/// One of the racers, and what it took in each round.
+struct Runner {
+    commit: Box<dyn FnMut(Batch) -> Result<Duration, StoreError>>,
+    whole: Vec<Duration>,
+    write: Vec<Duration>,
+    bytes: u64,
+    cost: Cost,
 }
 
-fn raw(path: &Path, bytes: usize) -> std::io::Result<(Duration, u64)> {
-    let mut file = File::create(path)?;
-    let (data, mut times) = (vec![1; bytes], Vec::new());
-    let before = written();
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        file.write_all(&data)?;
-        file.sync_data()?;
-        times.push(start.elapsed());
+impl Runner {
+    fn new(name: &'static str, commit: impl FnMut(Batch) -> Result<Duration, StoreError> + 'static) -> Self {
+        let cost = Cost { name, ..Cost::default() };
+        Runner { commit: Box::new(commit), whole: Vec::new(), write: Vec::new(), bytes: 0, cost }
     }
-    Ok((median(times), (written() - before) / ROUNDS as u64))
+}
+
+/// Commits in turn, so that whatever else the disk does troubles all alike.
+fn race(folder: &Path, batch: fn(usize) -> Batch) -> Result<Vec<Cost>, Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(folder)?;
+    let mut file = File::create(folder.join("raw"))?;
+    let mut runners = vec![Runner::new("raw append + fdatasync", move |batch| {
+        let data = vec![1; batch.bytes()];
+        let failed = |source| StoreError::Io { place: "raw".to_owned(), source };
+        file.write_all(&data).map_err(failed)?;
+        file.sync_data().map_err(failed)?;
+        Ok(Duration::ZERO)
+    })];
+    for backend in Backend::ALL {
+        let store = DiskStore::open_with(folder.join(backend.name()), backend)?;
+        runners.push(Runner::new(backend.name(), move |batch| {
+            let (start, syncs) = (Instant::now(), store.syncs());
+            store.write(batch)?;
+            let write = start.elapsed();
+            store.sync()?;
+            assert_eq!(store.syncs(), syncs + 1, "the sync was issued");
+            Ok(write)
+        }));
+    }
+    for round in 0..ROUNDS {
+        for runner in &mut runners {
+            let (batch, before, start) = (batch(round), written(), Instant::now());
+            runner.write.push((runner.commit)(batch)?);
+            runner.whole.push(start.elapsed());
+            runner.bytes += written() - before;
+        }
+    }
+    let mut costs = Vec::new();
+    for Runner { commit, whole, write, bytes, mut cost } in runners {
+        drop(commit);
+        (cost.whole, cost.write) = (median(whole), median(write));
+        cost.bytes = bytes / ROUNDS as u64;
+        if let Some(backend) = Backend::ALL.into_iter().find(|backend| backend.name() == cost.name) {
+            let path = folder.join(backend.name());
+            cost.disk = size(&path)?;
+            cost.beside = writes_beside_syncs(&path, batch)?;
+        }
+        costs.push(cost);
+    }
+    Ok(costs)
+}
+
+fn writes_beside_syncs(folder: &Path, batch: fn(usize) -> Batch) -> Result<Duration, StoreError> {
+    let (store, mut times) = (DiskStore::open(folder)?, Vec::new());
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                store.sync()?;
+            }
+            Ok::<(), StoreError>(())
+        });
+        let written = (0..ROUNDS).try_for_each(|round| {
+            let batch = batch(round);
+            let start = Instant::now();
+            store.write(batch)?;
+            times.push(start.elapsed());
+            // Leaves the processor to the syncs.
+            std::thread::sleep(Duration::from_micros(100));
+            Ok::<(), StoreError>(())
+        });
+        is_done.store(true, Ordering::Relaxed);
+        syncing.join().expect("syncing does not panic")?;
+        written
+    })?;
+    Ok(median(times))
 }
 
 fn reading(folder: &Path, backend: Backend) -> Result<(), StoreError> {
