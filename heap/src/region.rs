@@ -4,8 +4,9 @@
 //! base                image.bytes          bytes            bytes_max        reserved       + guard
 //!  | image, private    | zeros, private     | zeros, no access | no access                     |
 //! ```
-//! The image's part is a private mapping of its file; behind it lies private anonymous memory, so that a page past the
-//! image's end costs one page and not a second one in the file. Both are mapped and watched once, up to `bytes_max`;
+//! The image's part is a private mapping of its file; behind it lies private anonymous memory. (Were it the file's, too,
+//! the first write to a page there would put a page of zeros into the file and copy it: measured, twice the memory and
+//! 5.6 us in place of 3.1.) Both are mapped and watched once, up to `bytes_max`;
 //! growing is `mprotect`.
 //!
 //! Invariants:
