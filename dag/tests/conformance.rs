@@ -10,6 +10,8 @@ mod damage;
 mod disk;
 #[path = "conformance/full.rs"]
 mod full;
+#[path = "conformance/killed.rs"]
+mod killed;
 #[path = "conformance/power_cut.rs"]
 mod power_cut;
 #[path = "conformance/torn.rs"]

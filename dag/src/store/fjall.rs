@@ -17,7 +17,6 @@ use ::fjall::{
     AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
 };
 
-use self::inspect::Undo;
 use super::adapter::{Adapter, Fault, Read, Row};
 use super::seal::Seal;
 
@@ -43,6 +42,10 @@ struct Journal {
 impl Fjall {
     /// Fills an empty folder.
     pub(super) fn create(folder: &Path) -> Result<Self, Fault> {
+        Self::start(folder)
+    }
+
+    fn start(folder: &Path) -> Result<Self, Fault> {
         let database = Database::builder(folder)
             .manual_journal_persist(true)
             .worker_threads(1)
@@ -57,19 +60,18 @@ impl Fjall {
     /// Opens a folder that should hold batch `noted` and those before it. Touches nothing if it does not.
     pub(super) fn open(folder: &Path, noted: u64) -> Result<Self, Fault> {
         let inspected = inspect::inspect(folder, noted)?;
+        // Declared first, dropped last: when the library has let go of its files.
         let undo = inspected.cut.map(|cut| cut.make()).transpose()?;
-        let opened = Self::create(folder).and_then(|opened| {
-            let newest = opened.check_joint(&inspected.entries)?;
-            if newest < noted {
-                let what = format!("it ends with batch {newest}, but batch {noted} was made durable");
-                return Err(Fault::Damaged(what));
-            }
-            Ok(opened)
-        });
-        if opened.is_err() {
-            undo.map(Undo::undo).transpose()?;
+        let opened = Self::start(folder)?;
+        let newest = opened.check_joint(&inspected.entries)?;
+        if newest < noted {
+            let what = format!("it ends with batch {newest}, but batch {noted} was made durable");
+            return Err(Fault::Damaged(what));
         }
-        opened
+        if let Some(undo) = undo {
+            undo.keep_the_cut();
+        }
+        Ok(opened)
     }
 
     /// Compares the journal with the tables and gives the newest batch. A worker may move batches into tables

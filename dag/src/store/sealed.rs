@@ -59,6 +59,7 @@ impl Sealed {
         };
         // Batches after the note survived the process but perhaps not a power cut: they are about to be built upon.
         sealed.sync()?;
+        sealed.syncs.store(0, Ordering::Relaxed);
         Ok(sealed)
     }
 

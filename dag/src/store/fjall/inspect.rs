@@ -60,25 +60,34 @@ pub(super) fn inspect(folder: &Path, noted: u64) -> Result<Inspected, Fault> {
 }
 
 impl Cut {
-    /// Cuts, and gives what is needed to undo it.
+    /// Cuts. Unless that is kept, the journal becomes what it was.
     pub(super) fn make(&self) -> io::Result<Undo> {
-        let bytes = fs::read(&self.path)?;
+        let undo = Undo { path: self.path.clone(), bytes: Some(fs::read(&self.path)?) };
         let file = fs::OpenOptions::new().write(true).open(&self.path)?;
         file.set_len(self.at)?;
         file.sync_all()?;
-        Ok(Undo { path: self.path.clone(), bytes })
+        Ok(undo)
     }
 }
 
-/// A journal as it was.
+/// A journal as it was before the cut; written back when dropped, also when the library panics.
 pub(super) struct Undo {
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Option<Vec<u8>>,
 }
 
 impl Undo {
-    pub(super) fn undo(self) -> io::Result<()> {
-        fs::write(&self.path, self.bytes)
+    pub(super) fn keep_the_cut(mut self) {
+        self.bytes = None;
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(bytes) = self.bytes.take() {
+            // The open has failed already, and says so.
+            let _ = fs::write(&self.path, bytes);
+        }
     }
 }
 
