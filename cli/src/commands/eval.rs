@@ -28,7 +28,7 @@ pub(crate) async fn run(
 async fn evaluate(session: &Session, expression: &str, output: &Output) -> Result<Exit, Failure> {
     session.begin("").await?;
     let receipt = session.hypervisor.evaluate(&session.main, FILE, expression).await?;
-    output.evaluated(&receipt);
     session.hypervisor.wait(&session.main, Ticks::MAX).await?;
+    output.evaluated(&receipt);
     Ok(if receipt.outcome.is_ok() { Exit::Success } else { Exit::Exception })
 }

@@ -58,6 +58,7 @@ async fn begin_or_wake(
     if !session.is_alive().await? {
         note.write(&Known::of(program))?;
         session.begin(&program.text).await?;
+        session.hypervisor.wait(&session.main, Ticks::MAX).await?;
         return Ok(());
     }
     let known = note.read()?;
@@ -83,19 +84,18 @@ fn refusal(name: &str, known: &Known) -> Failure {
     ))
 }
 
-/// Delivers the messages in order and runs until nothing is queued.
+/// Delivers the messages in order, each when all that the one before it caused is done: so what comes of them does
+/// not depend on how fast they follow each other.
 async fn deliver(session: &Session, messages: Vec<Message>, output: &Output) -> Result<Exit, Failure> {
-    let sent: Vec<_> =
-        messages.into_iter().map(|message| session.hypervisor.send(&session.main, message)).collect();
     let mut exit = Exit::Success;
-    for (number, receipt) in sent.into_iter().enumerate() {
-        let receipt = receipt.await?;
+    for (number, message) in messages.into_iter().enumerate() {
+        let receipt = session.hypervisor.send(&session.main, message).await?;
+        session.hypervisor.wait(&session.main, Ticks::MAX).await?;
         say_answer(number, &receipt, output);
         if receipt.outcome.is_err() {
             exit = Exit::Exception;
         }
     }
-    session.hypervisor.wait(&session.main, Ticks::MAX).await?;
     Ok(exit)
 }
 

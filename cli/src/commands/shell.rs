@@ -1,8 +1,8 @@
 //! `everturn shell`: each statement a turn, each result a line.
 //!
 //! A line goes: read ([`Input`]), gathered until it is a [`Statement`], noted for `.undo` ([`Steps`]), evaluated,
-//! printed; then the containers that it woke run until they are idle, so that what they print comes before the next
-//! prompt. Lines that begin with a point are [`dot`] commands.
+//! then the containers that it woke run until they are idle, so that all they print comes before the result; then the
+//! result is printed. Lines that begin with a point are [`dot`] commands.
 
 mod dot;
 mod steps;
@@ -44,12 +44,12 @@ async fn converse(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let begun = session.begin("").await?;
+    let signals = Signals::take()?;
     let (text, state) = match begun {
         Begun::Initialized => ("Initialized session", "initialized"),
         Begun::Restored => ("Restored session", "restored"),
     };
     output.say(text, || json!({"event": "session", "state": state}));
-    let signals = Signals::take()?;
     let input = open_input(globals, output)?;
     let steps = match arguments.no_undo {
         true => None,
@@ -67,7 +67,9 @@ async fn converse(
         has_thrown: false,
         leaving: None,
     };
-    shell.talk().await
+    let ended = shell.talk().await;
+    shell.settle().await;
+    ended
 }
 
 fn open_input(globals: &Globals, output: &Output) -> Result<Input, Failure> {
@@ -179,8 +181,9 @@ impl Shell<'_> {
         self.enter(statement).await?;
         let session = self.session;
         let receipt = self.see_through(session.hypervisor.evaluate(&session.main, FILE, statement)).await?;
+        self.left(receipt.outcome.is_ok()).await?;
         self.output.evaluated(&receipt);
-        self.left(receipt.outcome.is_ok()).await
+        Ok(())
     }
 
     /// Notes a line that is about to run.
@@ -206,6 +209,14 @@ impl Shell<'_> {
             None => {}
         }
         Ok(())
+    }
+
+    /// Before the end: lets the steps be fitted to the state, so that what others do next is told from the last line.
+    async fn settle(&mut self) {
+        if let Some(mut steps) = self.steps.take() {
+            // A step that is lost costs a convenience, and whatever failed has been said.
+            let _ = self.or_give_up(steps.settle()).await;
+        }
     }
 
     /// Waits for a turn's end; Ctrl-C discards the turn, which then ends.

@@ -1,0 +1,9 @@
+//! The program as people and scripts meet it: the real binary, its output, its exit codes, and kills in between.
+
+mod commands;
+mod errors;
+mod json;
+mod shell;
+mod signals;
+mod undo;
+mod world;
