@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 const BEGIN: &str = "\
 Array ArrayBuffer BigInt Boolean DataView Date Error FinalizationRegistry Float64Array Headers Infinity Int32Array JSON Map \
 Math NaN Number Object Promise Proxy RangeError Reflect RegExp Request Response Set String Symbol SyntaxError \
-TextDecoder TextEncoder TypeError URL Uint8Array WeakMap WeakRef WeakSet async await break case catch class console \
-const continue debugger default delete entries export extends false filter finally forEach for from function \
-globalThis hrtime if import instanceof isArray keys length let log map message new null of parse ports print prototype \
+TextDecoder TextEncoder TypeError URL Uint8Array WeakMap WeakRef WeakSet assert async await break case catch class console \
+const continue debug debugger default delete dir entries error export extends false filter finally forEach for from function \
+globalThis hrtime if import info instanceof isArray keys length let log map message new null of parse ports print prototype \
 push queueMicrotask reduce return self send setInterval setTimeout slice splice static stringify structuredClone super \
-switch then this throw toString true try typeof undefined values var void while with yield";
+switch then this throw toString true try typeof undefined values var void warn while with yield";
 
 /// Words worth completing have at least this many bytes.
 const WORD_BYTES_MIN: usize = 2;

@@ -159,7 +159,13 @@ fn input_that_is_no_text_is_a_host_error_with_its_line() {
     use std::io::Write as _;
     use std::process::Stdio;
     let world = World::new();
-    let mut child = world.command(&["shell"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = world
+        .command(&["shell"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(b"1\n\xff\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3));
