@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use crate::wasm::program::{Program, Runtime};
 use crate::wasm::{ModuleCache, Progress, WasmError, flush, rows};
-use container::JsContainer as Instance;
+use container::{DeadStack, JsContainer as Instance};
 use engines::Engines;
 pub use scratch::Completeness;
 
@@ -37,6 +37,9 @@ pub struct JsOptions {
     pub tracker: Option<TrackerKind>,
     /// Shown how far the engine's preparation has come.
     pub progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
+    /// Fills the dead stack with noise before every turn, for tests: it must have no effect.
+    #[doc(hidden)]
+    pub soiled_stack: bool,
 }
 
 /// JavaScript containers.
@@ -51,7 +54,7 @@ impl JsContainer {
         JsType::open(JsOptions {
             cache: ModuleCache::of_user(),
             tracker: TrackerKind::from_env()?,
-            progress: None,
+            ..JsOptions::default()
         })
     }
 }
@@ -60,6 +63,7 @@ impl JsContainer {
 #[derive(Clone)]
 pub struct JsType {
     engines: Arc<Engines>,
+    stack: DeadStack,
 }
 
 impl JsType {
@@ -70,7 +74,8 @@ impl JsType {
     pub fn open(options: JsOptions) -> Result<JsType, WasmError> {
         let runtime = Arc::new(Runtime::new(options.cache, options.tracker)?);
         let progress = options.progress.unwrap_or_else(|| Box::new(|_| {}));
-        Ok(JsType { engines: Arc::new(Engines::new(&runtime, ENGINE, &*progress)?) })
+        let stack = if options.soiled_stack { DeadStack::Soiled } else { DeadStack::Clean };
+        Ok(JsType { engines: Arc::new(Engines::new(&runtime, ENGINE, &*progress)?), stack })
     }
 
     /// The address of the engine that new containers run on.
@@ -104,13 +109,13 @@ impl JsType {
 
 impl ContainerType for JsType {
     fn create(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError> {
-        Ok(Box::new(Instance::create(self.engines.own().clone(), context.limits)?))
+        Ok(Box::new(Instance::create(self.engines.own().clone(), context.limits, self.stack)?))
     }
 
     fn load(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError> {
         let code = rows::header(context.state)?.code;
         let program = self.engines.get(&code, context.blocks)?;
-        Ok(Box::new(Instance::load(program, context)?))
+        Ok(Box::new(Instance::load(program, context, self.stack)?))
     }
 
     fn flush(

@@ -29,8 +29,10 @@ pub mod node {
     pub use everturn_dag::node::{decode, encode};
 }
 
-pub use everturn_dag::{Backend, Cid, DiskStore, Ipld, MemoryStore, NodeError, Store, StoreError};
-pub use everturn_exo_interface::{ContainerType, Exception, ExceptionKind, Footprint, Limits, LogLevel};
+pub use everturn_dag::{Backend, Base, Cid, DiskStore, Ipld, MemoryStore, NodeError, Store, StoreError};
+pub use everturn_exo_interface::{
+    ContainerType, Exception, ExceptionKind, Footprint, Handle, Limits, LogLevel, Refusal, Turn,
+};
 pub use everturn_hypervisor::{
     Builder, Hypervisor, HypervisorError, Inspection, Line, Receipt, Sent, Settings, Unloading,
 };

@@ -12,6 +12,10 @@ use crate::core::{Core, Types};
 use crate::keys::{self, Configuration};
 use crate::{Hypervisor, HypervisorError, Line};
 
+/// Stack of the core thread, on which guests run: address space, of which only what is used becomes memory. A guest's
+/// own limits must fire long before.
+const THREAD_STACK_BYTES: usize = 128 << 20;
+
 /// When containers leave memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unloading {
@@ -134,7 +138,7 @@ impl Builder {
         let committer = Committer { store, types: types.clone(), observer: self.observer, failure: failure.clone() };
         let to_core = commands.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(8 << 20);
+            let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);
             thread.spawn(run).map_err(|error| HypervisorError::Stopped(format!("no thread: {error}")))
         };
         spawn("everturn-core", Box::new(move || core.run(&inbox)))?;

@@ -6,7 +6,8 @@
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 
-use everturn_dag::{Space, Store, StoreError};
+use everturn_dag::{Batch, Space, Store, StoreError};
+use everturn_port_manager::ContainerId;
 
 use crate::batch::{Commit, Output};
 use crate::core::{Command, Types};
@@ -36,12 +37,15 @@ impl Committer {
         }
     }
 
-    fn commit(&self, mut commit: Commit) -> Result<(), StoreError> {
+    fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        // Removals come first: a container may be gone and there again in one batch (a restore).
+        let mut batch = Batch::new();
         for id in &commit.deleted {
-            self.remove(*id, &mut commit.batch)?;
+            self.remove(*id, &mut batch)?;
         }
-        if !commit.batch.is_empty() {
-            self.store.write(commit.batch)?;
+        batch.append(commit.batch);
+        if !batch.is_empty() {
+            self.store.write(batch)?;
             self.store.sync()?;
         }
         for output in commit.outputs {
@@ -50,9 +54,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Adds the removal of all that a deleted container had. Comes before the batch's own changes of other
-    /// containers take effect, so it reads the store as it was.
-    fn remove(&self, id: everturn_port_manager::ContainerId, batch: &mut everturn_dag::Batch) -> Result<(), StoreError> {
+    /// Adds the removal of all that a deleted container has in the store.
+    fn remove(&self, id: ContainerId, batch: &mut Batch) -> Result<(), StoreError> {
         self.store.scan(Space::State, id.as_bytes(), &mut |key, _| {
             batch.delete(Space::State, key.to_vec());
             true

@@ -1,6 +1,10 @@
 //! The one integration binary: what no single crate can show by itself.
 
+mod containers;
+mod determinism;
 mod layers;
 mod persistence;
+mod rollback;
 mod tidy;
+mod turns;
 mod world;

@@ -6,15 +6,17 @@ use everturn::js::{JsOptions, JsType, ModuleCache, TrackerKind};
 use everturn::{Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Message, Receipt, Settings, Store, Ticks};
 
 /// The engine, prepared once in a process and kept compiled between processes.
-pub(crate) fn js(tracker: Option<TrackerKind>) -> JsType {
+pub(crate) fn js(ways: &Ways) -> JsType {
     static DEFAULT: OnceLock<JsType> = OnceLock::new();
-    let open = |tracker| {
+    let (tracker, soiled_stack) = (ways.tracker, ways.soiled_stack);
+    let open = || {
         let cache = ModuleCache::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/modules"));
-        JsType::open(JsOptions { cache: Some(cache), tracker, progress: None }).expect("the engine is prepared")
+        let options = JsOptions { cache: Some(cache), tracker, soiled_stack, ..JsOptions::default() };
+        JsType::open(options).expect("the engine is prepared")
     };
-    match tracker {
-        None => DEFAULT.get_or_init(|| open(None)).clone(),
-        some => open(some),
+    match (tracker, soiled_stack) {
+        (None, false) => DEFAULT.get_or_init(open).clone(),
+        _ => open(),
     }
 }
 
@@ -25,6 +27,8 @@ pub(crate) struct Ways {
     pub(crate) tracker: Option<TrackerKind>,
     /// Stop and start again after every line.
     pub(crate) restart_always: bool,
+    /// Noise in the dead stack before every turn.
+    pub(crate) soiled_stack: bool,
 }
 
 /// One hypervisor with one root JavaScript container, and the store that outlives it.
@@ -50,7 +54,7 @@ impl World {
 
     pub(crate) fn on(store: Arc<dyn Store>, program: &str, ways: Ways) -> World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let js = js(ways.tracker);
+        let js = js(&ways);
         let mut world =
             World { runtime, store, ways, js, hypervisor: None, root: ContainerId::ROOT, lines: Arc::default() };
         world.start();

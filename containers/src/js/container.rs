@@ -34,24 +34,44 @@ pub(super) struct JsContainer {
     guest: Guest,
     exports: Exports,
     rows: Rows,
+    stack: DeadStack,
+}
+
+/// What lies in the dead stack when a turn begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum DeadStack {
+    /// Zeros.
+    #[default]
+    Clean,
+    /// Noise that depends on the turn, for tests that want to see that it has no effect.
+    Soiled,
 }
 
 impl JsContainer {
-    pub(super) fn create(program: Arc<Program>, limits: &Limits) -> Result<JsContainer, ExoError> {
+    pub(super) fn create(program: Arc<Program>, limits: &Limits, stack: DeadStack) -> Result<JsContainer, ExoError> {
         let heap = program.heap(limits.heap_bytes_max).map_err(engine)?;
-        JsContainer::start(program, heap, Rows::default()).map_err(engine)
+        JsContainer::start(program, heap, Rows::default(), stack).map_err(engine)
     }
 
-    pub(super) fn load(program: Arc<Program>, context: TypeContext<'_>) -> Result<JsContainer, ExoError> {
+    pub(super) fn load(
+        program: Arc<Program>,
+        context: TypeContext<'_>,
+        stack: DeadStack,
+    ) -> Result<JsContainer, ExoError> {
         let mut heap = program.heap(context.limits.heap_bytes_max).map_err(engine)?;
         let rows = Rows::load(context.state, &mut heap)?;
-        JsContainer::start(program, heap, rows).map_err(engine)
+        JsContainer::start(program, heap, rows, stack).map_err(engine)
     }
 
-    fn start(program: Arc<Program>, heap: everturn_heap::Heap, rows: Rows) -> Result<JsContainer, WasmError> {
+    fn start(
+        program: Arc<Program>,
+        heap: everturn_heap::Heap,
+        rows: Rows,
+        stack: DeadStack,
+    ) -> Result<JsContainer, WasmError> {
         let mut guest = Guest::start(&program, heap)?;
         let exports = Exports::of(&mut guest)?;
-        Ok(JsContainer { program, guest, exports, rows })
+        Ok(JsContainer { program, guest, exports, rows, stack })
     }
 
     fn committed<'a>(rows: &'a Rows, program: &'a Program, state: &'a dyn StateReader) -> Committed<'a> {
@@ -129,6 +149,8 @@ impl JsContainer {
             "stack-overflow" => ExceptionKind::StackOverflow,
             "out-of-memory" => ExceptionKind::OutOfMemory,
             "input" => ExceptionKind::Invalid,
+            // The compiler of regular expressions reports its own overflow so.
+            "throw" if name == "SyntaxError" && message == "stack overflow" => ExceptionKind::StackOverflow,
             _ => ExceptionKind::Throw,
         };
         let line = if name.is_empty() { message } else { format!("{name}: {message}") };
@@ -161,6 +183,9 @@ impl Container for JsContainer {
             matches!(delivery.kind, Kind::Evaluate | Kind::Load | Kind::Create)
         };
         let interruptible = matches!(input, Input::Delivery(delivery, _) if by_hand(delivery));
+        if self.stack == DeadStack::Soiled {
+            self.guest.soil_stack(turn.date_ms() ^ turn.fuel() ^ 0x9e37_79b9_7f4a_7c15);
+        }
         match engine_turn(turn.id(), input) {
             Ok(engine_turn) => self.turn(turn, &engine_turn, interruptible).map_err(engine),
             Err(what) => Ok(Verdict::Exception(Exception::new(ExceptionKind::Invalid, what))),

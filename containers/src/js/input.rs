@@ -106,12 +106,28 @@ fn creation(id: ContainerId, data: &[u8]) -> Result<Vec<u8>, String> {
 fn exception(data: &[u8], source: &Source) -> Result<Vec<u8>, String> {
     let Ipld::Map(mut fields) = decode(data)? else { return Err("an exception is a map".into()) };
     let from = match source {
-        Source::Named(name) => name.as_str().to_owned(),
-        Source::Parent => String::new(),
+        Source::Named(name) => Ipld::String(name.as_str().to_owned()),
+        // The port to a child whose creation failed is gone.
+        Source::Parent if fields.contains_key("created") => Ipld::Null,
+        Source::Parent => Ipld::String(String::new()),
     };
-    fields.insert("from".into(), Ipld::String(from));
-    fields.entry("name".into()).or_insert(Ipld::String(String::new()));
+    fields.insert("from".into(), from);
+    let text = match fields.remove("text") {
+        Some(Ipld::String(text)) => text,
+        _ => String::new(),
+    };
+    let (name, text) = split_name(&text);
+    fields.insert("name".into(), Ipld::String(name.to_owned()));
+    fields.insert("text".into(), Ipld::String(text.to_owned()));
     encode(&Ipld::Map(fields))
+}
+
+/// The text of an exception begins with the name of the error that was thrown, if it was one: `Name: message`.
+fn split_name(text: &str) -> (&str, &str) {
+    match text.split_once(": ") {
+        Some((name, message)) if name.ends_with("Error") && name.chars().all(char::is_alphanumeric) => (name, message),
+        _ => ("", text),
+    }
 }
 
 fn decode(data: &[u8]) -> Result<Ipld, String> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::wasm::WasmError;
+use crate::wasm::config::on_guest_stack;
 use crate::wasm::guest::{Ended, Guest};
 use crate::wasm::program::Program;
 
@@ -22,6 +23,10 @@ const FUEL: u64 = 10_000_000_000;
 const HEAP_BYTES_MAX: u64 = 256 << 20;
 
 pub(super) fn complete(program: &Arc<Program>, source: &str) -> Result<Completeness, WasmError> {
+    on_guest_stack(|| ask(program, source))
+}
+
+fn ask(program: &Program, source: &str) -> Result<Completeness, WasmError> {
     let mut guest = Guest::start(program, program.heap(HEAP_BYTES_MAX)?)?;
     let len = u32::try_from(source.len()).map_err(|_| WasmError::Interface("the source is too long".into()))?;
     let buffer = guest.function::<u32, u32>("everturn_buffer")?;

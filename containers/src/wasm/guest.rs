@@ -180,6 +180,7 @@ impl Guest {
         if get(stack.pointer, &mut self.store) != stack.top {
             return Err(WasmError::Interface("the stack is not empty at the end of a turn".into()));
         }
+        debug_assert!(self.stack_is_clean(stack), "a turn used stack below its lowest stack pointer");
         stack.reset(&mut self.store)
     }
 
@@ -202,15 +203,23 @@ impl Guest {
         Ok(())
     }
 
-    /// Fills the dead stack with a pattern, for tests that want to see it wiped.
-    #[doc(hidden)]
-    pub(crate) fn soil_stack(&mut self, pattern: &[u8]) {
+    /// Fills the dead stack with noise, for tests that want to see it wiped.
+    pub(crate) fn soil_stack(&mut self, seed: u64) {
         let Some(stack) = self.stack else { return };
-        let filled: Vec<u8> = pattern.iter().copied().cycle().take(stack.top as usize).collect();
-        // The whole range lies within the memory: it is the module's own stack.
-        let _ = self.store.data().memory.put(0, &filled);
+        let mut noise = seed;
+        let words = (0..stack.top / 8).flat_map(|_| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            noise.to_le_bytes()
+        });
+        let words: Vec<u8> = words.collect();
+        let soiled = self.store.data().memory.put(0, &words).is_some();
         // Noted as used, so that the turn's end wipes it.
-        let _ = stack.low.set(&mut self.store, Val::I32(0));
+        let noted = stack.low.set(&mut self.store, Val::I32(0)).is_ok();
+        debug_assert!(soiled && noted, "the stack lies within the memory");
+    }
+
+    fn stack_is_clean(&self, stack: Stack) -> bool {
+        self.memory().bytes(0, stack.top).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
     }
 }
 

@@ -135,7 +135,7 @@ impl Program {
         let module = wasmtime::Module::new(&runtime.engine, module)?;
         let mut program = Program::assemble(runtime, code, wasm, &module, &memory)?;
         if !initialise.is_empty() {
-            let image = Guest::initialised_memory(&program, initialise)?;
+            let image = config::on_guest_stack(|| Guest::initialised_memory(&program, initialise))?;
             program.image = program.new_image(&image)?;
         }
         if let Some(cache) = &runtime.cache {

@@ -40,6 +40,9 @@ struct ExceptionNotice<'a> {
     kind: everturn_exo_interface::ExceptionKind,
     text: &'a str,
     stack: &'a str,
+    /// For a creation: the name under which the creator had bound the child, if it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<Option<&'a str>>,
 }
 
 impl Core {
@@ -243,8 +246,8 @@ impl Core {
         self.reschedule(to);
     }
 
-    /// Tells the sender of a message that its turn failed, and returns the ports. A creation that failed takes
-    /// its container with it. With nobody to tell, the ports are deleted (design, section 5).
+    /// Tells the sender of a message that its turn failed, and returns the ports. With nobody to tell, the ports are
+    /// deleted (design, section 5).
     fn tell_sender(
         &mut self,
         id: ContainerId,
@@ -252,21 +255,38 @@ impl Core {
         exception: &Exception,
         ticks: Ticks,
     ) -> Result<(), HypervisorError> {
-        let interesting = delivery.kind != Kind::Exception;
         tracing::debug!(container = %id, kind = ?delivery.kind, %exception, "a turn was discarded");
-        let notice = ExceptionNotice { kind: exception.kind, text: &exception.text, stack: &exception.stack };
-        let ports = delivery.message.ports.clone();
-        let message = Message { data: keys::encode("an exception", &notice)?, ports, priority: 0 };
-        match delivery.from.filter(|_| interesting) {
-            Some(sender) => {
-                let at = ticks.after(self.settings.lookahead);
-                self.route(id, sender, self.stamp(id, Kind::Exception, message, at));
+        let Some(sender) = delivery.from.filter(|_| delivery.kind != Kind::Exception) else {
+            delivery.message.ports.iter().for_each(|port| self.delete(port.id));
+            if delivery.kind == Kind::Create {
+                self.delete(id);
             }
-            None => message.ports.iter().for_each(|port| self.delete(port.id)),
-        }
+            return Ok(());
+        };
+        let at = ticks.after(self.settings.lookahead);
         if delivery.kind == Kind::Create {
-            self.delete(id);
+            return self.take_back(id, sender, exception, at);
         }
+        let data = notice(exception, None)?;
+        let message = Message { data, ports: delivery.message.ports.clone(), priority: 0 };
+        self.route(id, sender, self.stamp(id, Kind::Exception, message, at));
+        Ok(())
+    }
+
+    /// A creation that failed takes its container with it, and the port to it; so its creator learns of it by the
+    /// entry port.
+    fn take_back(
+        &mut self,
+        id: ContainerId,
+        creator: ContainerId,
+        exception: &Exception,
+        at: Ticks,
+    ) -> Result<(), HypervisorError> {
+        let name = self.running.get(&creator).and_then(|exo| exo.ports().name_of(id));
+        let data = notice(exception, Some(name.map(|name| name.as_str())))?;
+        let delivery = self.stamp(id, Kind::Exception, Message { data, ..Message::default() }, at);
+        self.delete(id);
+        self.put(creator, delivery);
         Ok(())
     }
 
@@ -312,6 +332,12 @@ impl Core {
     pub(super) fn lower_interrupt(&self) {
         self.interrupt.store(false, Ordering::Relaxed);
     }
+}
+
+fn notice(exception: &Exception, created: Option<Option<&str>>) -> Result<Vec<u8>, HypervisorError> {
+    let notice =
+        ExceptionNotice { kind: exception.kind, text: &exception.text, stack: &exception.stack, created };
+    Ok(keys::encode("an exception", &notice)?)
 }
 
 fn split(mut effects: Effects) -> (Option<Vec<u8>>, Vec<Effect>) {
