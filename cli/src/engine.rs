@@ -36,7 +36,7 @@ pub(crate) async fn started(start: oneshot::Receiver<Result<JsType, Failure>>) -
 fn open() -> Result<JsType, Failure> {
     let tracker = TrackerKind::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
     let progress: Option<Box<dyn Fn(Progress) + Send + Sync>> = Some(Box::new(show()));
-    let options = JsOptions { cache: ModuleCache::of_user(), tracker, progress };
+    let options = JsOptions { cache: ModuleCache::of_user(), tracker, progress, ..JsOptions::default() };
     JsType::open(options).map_err(|error| Failure::Engine(Box::new(error)))
 }
 
