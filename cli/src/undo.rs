@@ -2,7 +2,8 @@
 //!
 //! Each step is a line and the state root before it. A step is noted before its line runs, and the root after it when
 //! that is known, so after a kill at any instant the file and the store tell together how far the line came:
-//! [`Undo::begin`] compares them.
+//! [`Undo::begin`] compares them. A power cut may cost the steps (the state never depends on them): two syncs a line
+//! would be dear for that.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -12,7 +13,7 @@ use everturn::Cid;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::program::replace;
+use crate::program::{Durability, replace};
 
 /// How many lines can be taken back.
 const STEPS_MAX: usize = 100;
@@ -112,7 +113,7 @@ impl Undo {
     fn write(&self) -> Result<(), Failure> {
         let text =
             serde_json::to_vec(&self.kept).map_err(|error| Failure::writing(&self.path, error.into()))?;
-        replace(&self.path, &text).map_err(|source| Failure::writing(&self.path, source))
+        replace(&self.path, &text, Durability::Kill).map_err(|source| Failure::writing(&self.path, source))
     }
 }
 

@@ -252,8 +252,10 @@ impl Shell<'_> {
         match request {
             Request::Interrupt => {
                 self.session.hypervisor.interrupt();
-                if matches!(self.input, Input::Pipe(_)) {
-                    self.leaving = Some(Exit::Interrupted);
+                match self.input {
+                    Input::Pipe(_) => self.leaving = Some(Exit::Interrupted),
+                    // Ends the line on which the terminal showed ^C.
+                    Input::Terminal(_) => self.output.say("", || json!({"event": "interrupted"})),
                 }
             }
             Request::Terminate => self.leaving = Some(Exit::Success),
