@@ -105,12 +105,18 @@ static const char *terminated(Text text)
     return text.bytes;
 }
 
+static bool text_mentions(JSContext *context, JSValueConst value, const char *what)
+{
+    const char *text = JS_ToCString(context, value);
+    bool mentions = text && strstr(text, what);
+    JS_FreeCString(context, text);
+    return mentions;
+}
+
 static bool exception_mentions(JSContext *context, const char *what)
 {
     JSValue thrown = JS_GetException(context);
-    const char *text = JS_ToCString(context, thrown);
-    bool mentions = text && strstr(text, what);
-    JS_FreeCString(context, text);
+    bool mentions = text_mentions(context, thrown, what);
     JS_Throw(context, thrown);
     return mentions;
 }
@@ -142,14 +148,13 @@ static JSValue evaluate(JSContext *context, Text name, Text source, int flags)
         JS_FreeValue(context, script_error);
         return evaluate_module(context, module);
     }
-    JSValue module_error = JS_GetException(context);
-    JS_Throw(context, script_error);
-    if (!exception_mentions(context, "export") && !exception_mentions(context, "import")) {
-        JS_FreeValue(context, module_error);
-        return JS_EXCEPTION;
+    /* neither: the module's error tells more where the source is meant to be one, or is one whose imports fail */
+    if (exception_mentions(context, "SyntaxError") && !text_mentions(context, script_error, "export")) {
+        JS_FreeValue(context, JS_GetException(context));
+        return JS_Throw(context, script_error);
     }
-    JS_FreeValue(context, JS_GetException(context));
-    return JS_Throw(context, module_error);
+    JS_FreeValue(context, script_error);
+    return JS_EXCEPTION;
 }
 
 JSValue program_create(JSContext *context, Reader *input)
