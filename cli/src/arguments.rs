@@ -40,8 +40,8 @@ pub(crate) struct Globals {
 
     /// Answer with one JSON object a line, for programs
     ///
-    /// Each object has a field "event": session, line (something was printed), result, exception, answer, root, heap,
-    /// port, undone, version or error.
+    /// Each object has a field "event" that says what it tells: answer, error, exception, heap, help, interrupted, line
+    /// (something was printed), port, ports, result, root, session, undone or version.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 

@@ -18,9 +18,7 @@ impl Pipe {
     pub(crate) fn open() -> Pipe {
         let (to, lines) = mpsc::channel(LINES_AHEAD);
         std::thread::spawn(move || {
-            let mut number = 0;
-            for line in io::stdin().lock().lines() {
-                number += 1;
+            for (number, line) in (1..).zip(io::stdin().lock().lines()) {
                 let typed = line.map_or_else(|error| Typed::Failed(located(error, number)), Typed::Line);
                 let is_last = matches!(typed, Typed::Failed(_));
                 if to.blocking_send(typed).is_err() || is_last {
