@@ -8,12 +8,13 @@ TOOLS := $(CURDIR)/build/tools
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help compiler demo test cargo-deny clean-compiler
+.PHONY: help compiler demo test bench cargo-deny clean-compiler
 
 help:
 	@echo "make compiler         fetch the pinned C compiler that the JS engine is built with (into build/)"
 	@echo "make demo             build in release mode, then a session that survives kill -9"
 	@echo "make test             all tests of the workspace, doctests included"
+	@echo "make bench            the benchmarks, as a table; BENCH=\"--quick warm\" chooses among them"
 	@echo "make cargo-deny       the program that checks licences and advisories, unless it is installed"
 	@echo "make clean-compiler   remove the fetched compiler"
 	@echo ".ci/run               every check: tests, format, clippy, documentation, dependencies"
@@ -55,6 +56,14 @@ test: compiler
 	fi
 	@echo "test: the examples in the documentation (about 1 minute)"
 	$(CARGO) test --workspace --doc $(LOCKED)
+
+# What is measured: docs/benchmarks.md. Quiet machine, a real disk under target/.
+BENCH ?=
+
+bench: compiler
+	@echo "bench: building everturn and its benchmarks in release mode (the first time about 7 minutes on 2 cores)"
+	$(CARGO) build --release $(LOCKED) -p everturn-cli -p everturn-bench
+	$(CARGO) run --release $(LOCKED) -p everturn-bench -- $(BENCH)
 
 # --- tools ------------------------------------------------------------------------------------------------
 

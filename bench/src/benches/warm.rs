@@ -1,0 +1,30 @@
+//! A warm JS turn from the hypervisor's queue to the receipt, its message decoded and its answer encoded, no disk.
+
+use everturn::Settings;
+
+use super::COUNTER;
+use crate::Failure;
+use crate::durations::median;
+use crate::table::{Row, Table, Target};
+use crate::world::{Bed, World, numbers};
+
+const TURNS: usize = 100_000;
+/// A batch is cut now and then, as it would be with a disk.
+const BATCH_TURNS: u32 = 10_000;
+
+pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
+    let settings = Settings { batch_turns: Some(BATCH_TURNS), ..Settings::default() };
+    let world = World::in_memory(&bed.js, settings)?;
+    let counter = world.root("counter", COUNTER)?;
+    let message = numbers([("n", 1)])?;
+    let burst = || {
+        let handled = world.gather(&counter, std::iter::repeat_n(&message[..], TURNS))?.expect(TURNS, 0)?;
+        Ok::<f64, Failure>(handled.seconds * 1e6 / TURNS as f64)
+    };
+    burst()?;
+    let micros = (0..bed.effort.of(15)).map(|_| burst()).collect::<Result<_, _>>()?;
+    let note = format!("{TURNS} in the queue, batches of {BATCH_TURNS} in memory");
+    let what = "warm JS turn, queue to receipt, no disk";
+    table.add(Row::new(what, Target::AtMost(2.0), median(micros), "us").note(note));
+    world.stop()
+}
