@@ -1,6 +1,7 @@
 //! The program as people and scripts meet it: the real binary, its output, its exit codes, and kills in between.
 
 mod commands;
+mod crash;
 mod errors;
 mod json;
 mod shell;
