@@ -62,6 +62,8 @@ impl Hypervisor {
     /// Makes a container type available under a name. Stored containers of it run from now on.
     pub fn register_container(&self, name: &str, container_type: impl ContainerType + 'static) {
         self.types.register(name, Arc::new(container_type));
+        // A core that is gone has nothing to be told.
+        let _ = self.commands.send(Command::Registered);
     }
 
     /// Makes a root container and runs its first turn. The empty name is the unnamed root.

@@ -192,3 +192,50 @@ fn unawaited_sends_are_handled_in_order() {
     });
     assert_eq!(world.eval("got.every((n, i) => n === i) && got.length"), "500");
 }
+
+#[test]
+fn messages_of_a_type_that_is_not_registered_yet_wait_for_it() {
+    let store: std::sync::Arc<dyn everturn::Store> = std::sync::Arc::new(everturn::MemoryStore::new());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let first = Hypervisor::builder().shared_store(store.clone()).build().await.unwrap();
+        first.register_container("ping", NativeType::<Ping>::new());
+        let root = first.create_instance("ping", "", Ipld::Null).await.unwrap();
+        // Stopped while the two still play: their messages are in the store.
+        first.stop().await.unwrap();
+        let second = Hypervisor::builder().shared_store(store.clone()).build().await.unwrap();
+        let unknown = second.wait(&root, Ticks::MAX).await.unwrap_err();
+        assert!(unknown.to_string().contains("\"ping\""), "{unknown}");
+        second.register_container("ping", NativeType::<Ping>::new());
+        assert!(second.wait(&root, Ticks::MAX).await.unwrap() >= Ticks(PINGS));
+    });
+}
+
+/// Plays ping pong with a child of its own kind.
+#[derive(Clone, Serialize, Deserialize)]
+struct Ping {
+    left: u64,
+}
+
+/// How often the ball goes to and fro.
+const PINGS: u64 = 100_000;
+
+impl Native for Ping {
+    fn create(turn: &mut Turn, init: Ipld) -> Result<Self, Exception> {
+        if init == Ipld::Null {
+            let child = turn.create("ping", &everturn::node::encode(&Ipld::Bool(true)).unwrap()).unwrap();
+            turn.bind("child", child).unwrap();
+            turn.send(child, &[0xf6], &[], 0).unwrap();
+        }
+        Ok(Ping { left: PINGS })
+    }
+
+    fn run(&mut self, turn: &mut Turn, _: &Incoming<'_>) -> Result<(), Exception> {
+        if self.left > 0 {
+            self.left -= 1;
+            let other = turn.get("child").or_else(|_| turn.parent()).unwrap();
+            turn.send(other, &[0xf6], &[], 0).unwrap();
+        }
+        Ok(())
+    }
+}

@@ -75,7 +75,7 @@ impl JsContainer {
     }
 
     fn committed<'a>(rows: &'a Rows, program: &'a Program, state: &'a dyn StateReader) -> Committed<'a> {
-        Committed { journal_pages: &rows.journal_pages, state, image: &program.image }
+        Committed::new(&rows.journal_pages, state, &program.image)
     }
 
     fn turn(&mut self, turn: &mut Turn, input: &EngineTurn, interruptible: bool) -> Result<Verdict, WasmError> {

@@ -50,7 +50,7 @@ pub(crate) fn heap_node(
         Some(flushed) => PageTree { root: flushed.tree, bytes: flushed.bytes },
         None => image_tree(program, blocks)?,
     };
-    let source = Committed { journal_pages: &journal_pages, state, image: &program.image };
+    let source = Committed::new(&journal_pages, state, &program.image).with_journal(journal);
     let tree = update(program, base, header.bytes, &changed, &source, blocks)?;
     notes.put(FLUSHED, encode(&Flushed { tree, bytes: header.bytes, journal: newest })?);
     Ok(node(&header, tree))

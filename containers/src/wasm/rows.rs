@@ -12,6 +12,7 @@
 //! it touches, these are written whole and it starts anew: a *consolidation*. A page's committed version is its row,
 //! or the image's page without one, with the journal's changes of it applied in order.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use everturn_dag::{Cid, StoreError};
@@ -141,11 +142,35 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ExoError> {
     everturn_dag::node::encode(value).map_err(|error| damaged(error.to_string()).into())
 }
 
-/// Reads committed pages: a row with the journal's changes of it.
+/// Reads committed pages: a row with the journal's changes of it. The journal is read once, when first needed.
 pub(crate) struct Committed<'a> {
-    pub(crate) journal_pages: &'a BTreeSet<PageIndex>,
-    pub(crate) state: &'a dyn StateReader,
-    pub(crate) image: &'a Image,
+    journal_pages: &'a BTreeSet<PageIndex>,
+    state: &'a dyn StateReader,
+    image: &'a Image,
+    journal: OnceCell<Vec<Entry>>,
+}
+
+impl<'a> Committed<'a> {
+    /// `journal_pages` are the pages that the journal has changes of.
+    pub(crate) fn new(
+        journal_pages: &'a BTreeSet<PageIndex>,
+        state: &'a dyn StateReader,
+        image: &'a Image,
+    ) -> Committed<'a> {
+        Committed { journal_pages, state, image, journal: OnceCell::new() }
+    }
+
+    /// With the journal already read.
+    pub(crate) fn with_journal(self, journal: Vec<Entry>) -> Committed<'a> {
+        Committed { journal: OnceCell::from(journal), ..self }
+    }
+
+    fn journal(&self) -> Result<&[Entry], StoreError> {
+        if self.journal.get().is_none() {
+            let _ = self.journal.set(journal(self.state)?);
+        }
+        Ok(self.journal.get().map_or(&[], Vec::as_slice))
+    }
 }
 
 impl PageSource for Committed<'_> {
@@ -157,7 +182,7 @@ impl PageSource for Committed<'_> {
         }
         *into = row.as_deref().or_else(|| self.image.page(page)).copied().unwrap_or(ZERO_PAGE);
         if in_journal {
-            for entry in journal(self.state)? {
+            for entry in self.journal()? {
                 if let Ok(at) = entry.changes.pages().binary_search_by_key(&page, |(page, _)| *page) {
                     entry.changes.pages()[at].1.apply(self.image.page(page), into);
                 }
@@ -270,7 +295,7 @@ impl Rows {
         }
         let encoded = changes.encode();
         self.note(self.next, encoded.len(), &changes);
-        let affordable = (2 * PAGE_BYTES * self.journal_pages.len()).clamp(JOURNAL_BYTES, JOURNAL_BYTES_MAX);
+        let affordable = (PAGE_BYTES * self.journal_pages.len()).clamp(JOURNAL_BYTES, JOURNAL_BYTES_MAX);
         if self.journal_bytes > affordable {
             return self.consolidate(heap, state);
         }

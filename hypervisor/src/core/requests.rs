@@ -17,9 +17,20 @@ pub(crate) enum Command {
     Root { id: ContainerId, ticks: Ticks, reply: Reply<Cid> },
     Restore { id: ContainerId, root: Cid, reply: Reply<()> },
     Inspect { reply: Reply<Vec<Inspection>> },
+    /// A type was registered: turns that waited for it may run.
+    Registered,
     Settled { number: u64, touched: Vec<ContainerId> },
     Failed(String),
     Stop(Reply<()>),
+}
+
+impl Pending {
+    fn refuse(self, error: HypervisorError) {
+        match self {
+            Pending::Wait(_, _, reply) => drop(reply.send(Err(error))),
+            Pending::Root(_, _, reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 impl Core {
@@ -35,8 +46,8 @@ impl Core {
             Command::Inspect { reply } => drop(reply.send(Ok(self.inspect()))),
             Command::Settled { number, touched } => self.settled(number, touched),
             Command::Failed(why) => return Err(HypervisorError::Stopped(why)),
-            // Taken by the caller: it ends the loop.
-            Command::Stop(_) => {}
+            // Woken up is all it needs to be. A stop is taken by the caller: it ends the loop.
+            Command::Registered | Command::Stop(_) => {}
         }
         Ok(())
     }
@@ -74,9 +85,11 @@ impl Core {
     }
 
     fn post(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, reply: Reply<Receipt>) {
-        let is_root = self.running.get(&to).is_some_and(|exo| exo.record().parent.is_none());
-        if !is_root {
+        let Some(exo) = self.running.get(&to).filter(|exo| exo.record().parent.is_none()) else {
             return drop(reply.send(Err(HypervisorError::NoSuchContainer(to.to_string()))));
+        };
+        if let Err(error) = self.types.get(&exo.record().container_type) {
+            return drop(reply.send(Err(error)));
         }
         self.lower_interrupt();
         let receipt = self.await_receipt(Awaited::Receipt(reply));
@@ -104,11 +117,15 @@ impl Core {
             return Ok(());
         }
         let next = self.schedule.first().map(|(at, _)| *at);
+        let missing = self.missing_type();
         let mut roots = false;
         for pending in std::mem::take(&mut self.pending) {
             let (Pending::Wait(ticks, ..) | Pending::Root(ticks, ..)) = &pending;
             if next.is_some_and(|next| next <= *ticks) {
-                self.pending.push(pending);
+                match &missing {
+                    Some(name) => pending.refuse(HypervisorError::UnknownType(name.clone())),
+                    None => self.pending.push(pending),
+                }
                 continue;
             }
             roots |= matches!(pending, Pending::Root(..));
@@ -128,11 +145,8 @@ impl Core {
                 drop(reply.send(Err(HypervisorError::CutPassed { earliest })));
             }
             (Pending::Root(_, id, reply), Some(_)) => self.open.outputs.push(Output::Root(reply, id)),
-            (Pending::Wait(_, id, reply), None) => {
-                drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
-            }
-            (Pending::Root(_, id, reply), None) => {
-                drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
+            (pending @ (Pending::Wait(_, id, _) | Pending::Root(_, id, _)), None) => {
+                pending.refuse(HypervisorError::NoSuchContainer(id.to_string()));
             }
         }
     }

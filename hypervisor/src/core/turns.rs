@@ -46,8 +46,20 @@ struct ExceptionNotice<'a> {
 }
 
 impl Core {
-    /// Runs the next turn, and the collection that it made due. `false`: nothing waits.
+    /// The type of the container whose turn is next, if it is stored and its type was not registered yet. Nothing
+    /// runs until it is: a turn that is skipped could not be made up for in order.
+    pub(super) fn missing_type(&self) -> Option<String> {
+        let (_, id) = self.schedule.first()?;
+        let exo = self.running.get(id).filter(|exo| exo.record().born && !exo.is_loaded())?;
+        let name = &exo.record().container_type;
+        self.types.find(name).is_none().then(|| name.to_string())
+    }
+
+    /// Runs the next turn, and the collection that it made due. `false`: nothing waits that can run.
     pub(super) fn turn(&mut self) -> Result<bool, HypervisorError> {
+        if self.missing_type().is_some() {
+            return Ok(false);
+        }
         let Some((at, id)) = self.schedule.pop_first() else { return Ok(false) };
         let lookahead = self.settings.lookahead.0.max(1);
         self.clock.window_end = Ticks((at.0 / lookahead).saturating_add(1).saturating_mul(lookahead));
