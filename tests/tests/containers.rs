@@ -126,7 +126,8 @@ fn refusals_are_errors_that_a_program_can_catch() {
 
 #[test]
 fn a_container_that_nobody_holds_is_not_stored() {
-    let mut world = World::new("ports.create('js', 'var lost = 1'); ports.bind('kept', ports.create('js', ''));");
+    let mut world =
+        World::new("ports.create('js', 'var lost = 1'); ports.bind('kept', ports.create('js', ''));");
     world.idle();
     let hypervisor = world.hypervisor().clone();
     assert_eq!(world.block_on(hypervisor.inspect()).unwrap().len(), 2);

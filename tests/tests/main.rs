@@ -4,6 +4,7 @@ mod containers;
 mod determinism;
 mod layers;
 mod persistence;
+mod power;
 mod rollback;
 mod tidy;
 mod turns;

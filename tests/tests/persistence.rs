@@ -30,7 +30,10 @@ fn check(lines: &[(&str, &str)]) {
 #[test]
 fn closures_stay() {
     check(&[
-        ("var create_counter = function() { var counter = 0; return function() { return counter++; }; };", ""),
+        (
+            "var create_counter = function() { var counter = 0; return function() { return counter++; }; };",
+            "",
+        ),
         ("var a = create_counter();", ""),
         ("a();", "0"),
         ("a();", "1"),
@@ -48,7 +51,10 @@ fn classes_prototypes_getters_and_private_fields_stay() {
         ("class Named extends Point { constructor(x, name) { super(x); this.name = name; } }", ""),
         ("var p = new Named(21, 'p');", ""),
         ("p.double", "42"),
-        ("Point.prototype.half = function () { return this.double / 4; };", "function () { return this.double / 4; }"),
+        (
+            "Point.prototype.half = function () { return this.double / 4; };",
+            "function () { return this.double / 4; }",
+        ),
         ("p.half()", "10.5"),
         ("p instanceof Point && Object.getPrototypeOf(p) === Named.prototype", "true"),
         ("Object.defineProperty(p, 'now', { get() { return 'g' + this.name; } }).now", "'gp'"),
@@ -77,7 +83,10 @@ fn weak_references_and_finalizers_stay() {
     check(&[
         ("var kept = { name: 'kept' }; var ref = new WeakRef(kept); var done = [];", ""),
         ("ref.deref().name", "'kept'"),
-        ("var registry = new FinalizationRegistry(held => done.push(held)); registry.register(kept, 'gone');", ""),
+        (
+            "var registry = new FinalizationRegistry(held => done.push(held)); registry.register(kept, 'gone');",
+            "",
+        ),
         ("var weak = new WeakMap([[kept, 7]]); weak.get(kept)", "7"),
         ("weak.get(ref.deref())", "7"),
         ("kept = undefined;", ""),
@@ -116,7 +125,10 @@ fn regular_expressions_keep_their_place() {
 #[test]
 fn a_generator_suspended_in_the_middle_goes_on() {
     check(&[
-        ("function* walk() { let sum = 0; try { for (let i = 1; ; i++) sum += i * (yield sum); } finally { done = sum; } }", ""),
+        (
+            "function* walk() { let sum = 0; try { for (let i = 1; ; i++) sum += i * (yield sum); } finally { done = sum; } }",
+            "",
+        ),
         ("var done; var g = walk(); g.next().value", "0"),
         ("g.next(10).value", "10"),
         ("g.next(10).value", "30"),
@@ -130,7 +142,10 @@ fn an_async_function_awaits_across_restarts() {
     check(&[
         ("var resolve, reject, log = [];", ""),
         ("var gate = new Promise((yes, no) => { resolve = yes; reject = no; });", ""),
-        ("async function wait() { log.push('before'); const got = await gate; log.push(got); return got * 2; }", ""),
+        (
+            "async function wait() { log.push('before'); const got = await gate; log.push(got); return got * 2; }",
+            "",
+        ),
         ("var result = wait(); log.join()", "'before'"),
         ("result", "Promise { <pending> }"),
         ("resolve(21); log.join()", "'before'"),
@@ -155,7 +170,10 @@ fn async_generators_and_iterators_stay() {
 #[test]
 fn at_a_turns_end_no_microtask_is_left() {
     check(&[
-        ("var order = []; Promise.resolve().then(() => order.push(1)).then(() => order.push(2)); queueMicrotask(() => order.push(3)); order.push(0);", "1"),
+        (
+            "var order = []; Promise.resolve().then(() => order.push(1)).then(() => order.push(2)); queueMicrotask(() => order.push(3)); order.push(0);",
+            "1",
+        ),
         ("order.join()", "'0,1,3,2'"),
     ]);
 }
@@ -190,7 +208,9 @@ fn a_heap_that_is_dear_to_collect_keeps_working() {
         settings.limits.collect_fuel_per_byte = collect_fuel_per_byte;
         let mut world = World::with("var keep = [];", Ways { settings, ..Ways::default() });
         for round in 0..40 {
-            world.eval("for (let i = 0; i < 5000; i++) { const a = {}; a.self = [a]; keep.push(a); } keep.length");
+            world.eval(
+                "for (let i = 0; i < 5000; i++) { const a = {}; a.self = [a]; keep.push(a); } keep.length",
+            );
             if round % 8 == 7 {
                 world.eval("keep = []; 0");
             }

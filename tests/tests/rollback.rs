@@ -41,7 +41,9 @@ fn work(rng: &mut Rng) -> String {
         2 => format!("state.map.delete('k{}')", n % 40),
         3 => format!("state.text += 'piece {n} '; if (state.text.length > 5000) state.text = ''"),
         4 => "state.random.push(Math.random())".into(),
-        5 => format!("attempt(() => ports.bind('{name}', ports.create('js', 'var n = {n}; function message() {{}}')))"),
+        5 => format!(
+            "attempt(() => ports.bind('{name}', ports.create('js', 'var n = {n}; function message() {{}}')))"
+        ),
         6 => format!("attempt(() => send(ports.get('{name}'), {{ n: {n} }}))"),
         7 => format!("attempt(() => ports.delete('{name}'))"),
         8 => "state.names.push(ports.names().join())".into(),
@@ -91,7 +93,11 @@ const START: &str = "var state = { list: [], map: new Map(), text: '', random: [
 function attempt(what) { try { what(); } catch (e) { state.refusals.push(e.message); } }";
 
 fn run(steps: &[Step], savepoint_turns: u32, counts: &mut Counts) -> String {
-    let settings = Settings { savepoint_turns: Some(savepoint_turns), unloading: Unloading::Never, ..Settings::default() };
+    let settings = Settings {
+        savepoint_turns: Some(savepoint_turns),
+        unloading: Unloading::Never,
+        ..Settings::default()
+    };
     let mut world = World::with(START, Ways { settings, ..Ways::default() });
     for step in steps {
         let failed = world.line(&step.line).is_err();

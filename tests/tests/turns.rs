@@ -131,7 +131,8 @@ fn a_message_that_throws_leaves_nothing() {
 fn a_program_that_throws_while_it_loads_leaves_no_container() {
     let world = World::new("");
     let hypervisor = world.hypervisor().clone();
-    let failed = world.block_on(hypervisor.create_instance("js", "bad", "var x = 1; throw new Error('stop')"));
+    let failed =
+        world.block_on(hypervisor.create_instance("js", "bad", "var x = 1; throw new Error('stop')"));
     assert!(failed.unwrap_err().to_string().contains("Error: stop"));
     assert_eq!(world.block_on(hypervisor.inspect()).unwrap().len(), 1);
     world.block_on(hypervisor.create_instance("js", "bad", "var x = 1")).unwrap();

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use everturn::js::{JsOptions, JsType, ModuleCache, TrackerKind};
-use everturn::{Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Message, Receipt, Settings, Store, Ticks};
+use everturn::{
+    Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Message, Receipt, Settings, Store, Ticks,
+};
 
 /// The engine, prepared once in a process and kept compiled between processes.
 pub(crate) fn js(ways: &Ways) -> JsType {
@@ -55,11 +57,19 @@ impl World {
     pub(crate) fn on(store: Arc<dyn Store>, program: &str, ways: Ways) -> World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let js = js(&ways);
-        let mut world =
-            World { runtime, store, ways, js, hypervisor: None, root: ContainerId::ROOT, lines: Arc::default() };
+        let mut world = World {
+            runtime,
+            store,
+            ways,
+            js,
+            hypervisor: None,
+            root: ContainerId::ROOT,
+            lines: Arc::default(),
+        };
         world.start();
         let hypervisor = world.hypervisor().clone();
-        world.root = world.runtime.block_on(hypervisor.get_or_create_instance("js", "main", program)).unwrap();
+        world.root =
+            world.runtime.block_on(hypervisor.get_or_create_instance("js", "main", program)).unwrap();
         world
     }
 
