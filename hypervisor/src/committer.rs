@@ -48,7 +48,9 @@ impl Committer {
             self.store.write(batch)?;
             self.store.sync()?;
         }
+        tracing::trace!(target: "everturn::path", batch = commit.number, "Durable");
         for output in commit.outputs {
+            tracing::trace!(target: "everturn::path", batch = commit.number, "Released");
             self.release(output)?;
         }
         Ok(())

@@ -229,6 +229,7 @@ impl Core {
         let touched: Vec<ContainerId> =
             open.touched.iter().copied().filter(|id| self.running.contains_key(id)).collect();
         self.cut += 1;
+        tracing::trace!(target: "everturn::path", batch = self.cut, turns = open.turns, "Cut");
         for id in &touched {
             self.commit_container(*id, &mut open.batch)?;
             self.newest.insert(*id, self.cut);
@@ -300,7 +301,9 @@ impl Core {
     }
 
     fn stopped(&self) -> HypervisorError {
-        HypervisorError::Stopped(self.failure.get().cloned().unwrap_or_else(|| "the committer is gone".into()))
+        HypervisorError::Stopped(
+            self.failure.get().cloned().unwrap_or_else(|| "the committer is gone".into()),
+        )
     }
 
     /// Makes everything durable, then ends.

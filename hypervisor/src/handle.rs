@@ -119,7 +119,12 @@ impl Hypervisor {
     ///
     /// # Errors
     /// If the container is not alive or the hypervisor has stopped.
-    pub async fn evaluate(&self, to: &ContainerId, file: &str, source: &str) -> Result<Receipt, HypervisorError> {
+    pub async fn evaluate(
+        &self,
+        to: &ContainerId,
+        file: &str,
+        source: &str,
+    ) -> Result<Receipt, HypervisorError> {
         self.post_source(to, Kind::Evaluate, file, source).await
     }
 
@@ -149,6 +154,7 @@ impl Hypervisor {
         kind: Kind,
         message: Message,
     ) -> impl Future<Output = Result<Receipt, HypervisorError>> + use<> {
+        tracing::trace!(target: "everturn::path", container = %to, "Sent");
         let date_ms = self.clock.as_ref().map_or(0, |clock| clock());
         self.ask(move |reply| Command::Post { to, kind, message, date_ms, reply })
     }
@@ -214,7 +220,9 @@ impl Hypervisor {
         async move {
             let stopped = || {
                 let why = failure.get().cloned();
-                HypervisorError::Stopped(why.unwrap_or_else(|| "the container or the hypervisor is gone".into()))
+                HypervisorError::Stopped(
+                    why.unwrap_or_else(|| "the container or the hypervisor is gone".into()),
+                )
             };
             if !sent {
                 return Err(stopped());

@@ -48,7 +48,11 @@ pub(super) enum DeadStack {
 }
 
 impl JsContainer {
-    pub(super) fn create(program: Arc<Program>, limits: &Limits, stack: DeadStack) -> Result<JsContainer, ExoError> {
+    pub(super) fn create(
+        program: Arc<Program>,
+        limits: &Limits,
+        stack: DeadStack,
+    ) -> Result<JsContainer, ExoError> {
         let heap = program.heap(limits.heap_bytes_max).map_err(engine)?;
         JsContainer::start(program, heap, Rows::default(), stack).map_err(engine)
     }
@@ -78,7 +82,12 @@ impl JsContainer {
         Committed::new(&rows.journal_pages, state, &program.image)
     }
 
-    fn turn(&mut self, turn: &mut Turn, input: &EngineTurn, interruptible: bool) -> Result<Verdict, WasmError> {
+    fn turn(
+        &mut self,
+        turn: &mut Turn,
+        input: &EngineTurn,
+        interruptible: bool,
+    ) -> Result<Verdict, WasmError> {
         let fuel = turn.fuel();
         let interrupt = turn.interrupt().filter(|_| interruptible).cloned();
         self.guest.enter(std::mem::take(turn));
@@ -94,10 +103,13 @@ impl JsContainer {
         let exception = match ended {
             Ended::Returned(0) => {
                 self.guest.finish_turn()?;
+                tracing::trace!(target: "everturn::path", burnt, "Ended");
                 return Ok(Verdict::Done);
             }
             Ended::Returned(_) => self.error()?,
-            Ended::OutOfFuel => Exception::new(ExceptionKind::Fuel, format!("the turn burnt its {fuel} units of fuel")),
+            Ended::OutOfFuel => {
+                Exception::new(ExceptionKind::Fuel, format!("the turn burnt its {fuel} units of fuel"))
+            }
             Ended::Trapped(why) => Exception::new(ExceptionKind::Trap, format!("the engine trapped: {why}")),
             Ended::Interrupted => Exception::new(ExceptionKind::Interrupted, "interrupted"),
         };
@@ -122,6 +134,7 @@ impl JsContainer {
             return Ok(Ended::Trapped("out of memory: there is no room for the turn's input".into()));
         }
         let (fuel, parameters) = (self.guest.fuel_left(), (input.kind, len));
+        tracing::trace!(target: "everturn::path", kind = input.kind, fuel, "Run");
         let Some(interrupt) = interrupt else {
             return self.guest.call(&self.exports.turn, parameters, fuel);
         };
@@ -135,7 +148,11 @@ impl JsContainer {
     fn error(&mut self) -> Result<Exception, WasmError> {
         let pointer = self.ask(&self.exports.error_pointer.clone())?;
         let bytes = self.ask(&self.exports.error_bytes.clone())?;
-        let node = self.guest.memory().bytes(pointer, bytes).and_then(|bytes| everturn_dag::node::decode(bytes).ok());
+        let node = self
+            .guest
+            .memory()
+            .bytes(pointer, bytes)
+            .and_then(|bytes| everturn_dag::node::decode(bytes).ok());
         let Some(Ipld::Map(fields)) = node else {
             return Err(WasmError::Interface("the engine's error cannot be read".into()));
         };
@@ -186,6 +203,7 @@ impl Container for JsContainer {
         if self.stack == DeadStack::Soiled {
             self.guest.soil_stack(turn.date_ms() ^ turn.fuel() ^ 0x9e37_79b9_7f4a_7c15);
         }
+        tracing::trace!(target: "everturn::path", container = %turn.id(), "Opened");
         match engine_turn(turn.id(), input) {
             Ok(engine_turn) => self.turn(turn, &engine_turn, interruptible).map_err(engine),
             Err(what) => Ok(Verdict::Exception(Exception::new(ExceptionKind::Invalid, what))),
@@ -210,6 +228,7 @@ impl Container for JsContainer {
     }
 
     fn commit(&mut self, state: &mut dyn StateWriter) -> Result<(), ExoError> {
+        tracing::trace!(target: "everturn::path", "Written down");
         self.rows.commit(&mut self.guest.heap, &self.program.code, &self.program.wasm, state)
     }
 

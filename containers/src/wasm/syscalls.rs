@@ -20,11 +20,19 @@ pub(crate) fn add(linker: &mut Linker<Host>) -> Result<(), WasmError> {
     linker.func_wrap(
         "everturn",
         "send",
-        |mut caller: Called<'_>, port: u32, data: u32, len: u32, ports: u32, count: u32, priority: i32| -> Answered {
+        |mut caller: Called<'_>,
+         port: u32,
+         data: u32,
+         len: u32,
+         ports: u32,
+         count: u32,
+         priority: i32|
+         -> Answered {
             let (memory, turn) = open(&mut caller)?;
             let moved = bytes(&memory, ports, count.saturating_mul(4))?.chunks_exact(4);
-            let moved: Vec<Handle> =
-                moved.map(|handle| Handle(u32::from_le_bytes([handle[0], handle[1], handle[2], handle[3]]))).collect();
+            let moved: Vec<Handle> = moved
+                .map(|handle| Handle(u32::from_le_bytes([handle[0], handle[1], handle[2], handle[3]])))
+                .collect();
             let data = bytes(&memory, data, len)?;
             Ok(done(turn.send(Handle(port), data, &moved, priority)))
         },
@@ -33,19 +41,28 @@ pub(crate) fn add(linker: &mut Linker<Host>) -> Result<(), WasmError> {
 }
 
 fn add_facts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
-    linker.func_wrap("everturn", "log", |mut caller: Called<'_>, level: i32, text: u32, len: u32| -> wasmtime::Result<()> {
-        let (memory, turn) = open(&mut caller)?;
-        turn.log(LogLevel::from_number(level), &String::from_utf8_lossy(bytes(&memory, text, len)?));
-        Ok(())
-    })?;
-    linker.func_wrap("everturn", "result", |mut caller: Called<'_>, data: u32, len: u32| -> wasmtime::Result<()> {
-        let (memory, turn) = open(&mut caller)?;
-        match turn.answer(bytes(&memory, data, len)?) {
-            Ok(()) => Ok(()),
-            Err(refusal) => bail!("the answer was refused: {refusal}"),
-        }
-    })?;
-    linker.func_wrap("everturn", "date", |caller: Called<'_>| -> f64 { caller.data().turn.date_ms() as f64 })?;
+    linker.func_wrap(
+        "everturn",
+        "log",
+        |mut caller: Called<'_>, level: i32, text: u32, len: u32| -> wasmtime::Result<()> {
+            let (memory, turn) = open(&mut caller)?;
+            turn.log(LogLevel::from_number(level), &String::from_utf8_lossy(bytes(&memory, text, len)?));
+            Ok(())
+        },
+    )?;
+    linker.func_wrap(
+        "everturn",
+        "result",
+        |mut caller: Called<'_>, data: u32, len: u32| -> wasmtime::Result<()> {
+            let (memory, turn) = open(&mut caller)?;
+            match turn.answer(bytes(&memory, data, len)?) {
+                Ok(()) => Ok(()),
+                Err(refusal) => bail!("the answer was refused: {refusal}"),
+            }
+        },
+    )?;
+    linker
+        .func_wrap("everturn", "date", |caller: Called<'_>| -> f64 { caller.data().turn.date_ms() as f64 })?;
     linker.func_wrap("everturn", "ticks", |mut caller: Called<'_>| -> wasmtime::Result<i64> {
         let (_, turn) = open(&mut caller)?;
         Ok(turn.ticks().0 as i64)
@@ -54,13 +71,17 @@ fn add_facts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
         let (memory, turn) = open(&mut caller)?;
         put(&memory, into, &turn.id().cid().map_or(Vec::new(), |cid| cid.to_bytes()))
     })?;
-    linker.func_wrap("everturn", "refusal", |mut caller: Called<'_>, code: i32, into: u32, room: u32| -> Answered {
-        let (memory, _) = open(&mut caller)?;
-        let text = Refusal::from_code(code.saturating_neg()).or(Refusal::from_code(code));
-        let text = text.map_or("the call was refused".to_owned(), |refusal| refusal.to_string());
-        let cut = text.as_bytes().get(..room as usize).unwrap_or(text.as_bytes());
-        put(&memory, into, cut)
-    })?;
+    linker.func_wrap(
+        "everturn",
+        "refusal",
+        |mut caller: Called<'_>, code: i32, into: u32, room: u32| -> Answered {
+            let (memory, _) = open(&mut caller)?;
+            let text = Refusal::from_code(code.saturating_neg()).or(Refusal::from_code(code));
+            let text = text.map_or("the call was refused".to_owned(), |refusal| refusal.to_string());
+            let cut = text.as_bytes().get(..room as usize).unwrap_or(text.as_bytes());
+            put(&memory, into, cut)
+        },
+    )?;
     Ok(())
 }
 
@@ -86,23 +107,36 @@ fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
             Ok(done(turn.bind(&text(&memory, name, len)?, Handle(port))))
         },
     )?;
-    linker.func_wrap("everturn", "port_unbind", |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
-        let (memory, turn) = open(&mut caller)?;
-        Ok(handle(turn.unbind(&text(&memory, name, len)?)))
-    })?;
+    linker.func_wrap(
+        "everturn",
+        "port_unbind",
+        |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
+            let (memory, turn) = open(&mut caller)?;
+            Ok(handle(turn.unbind(&text(&memory, name, len)?)))
+        },
+    )?;
     linker.func_wrap("everturn", "port_get", |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
         let (memory, turn) = open(&mut caller)?;
         Ok(handle(turn.get(&text(&memory, name, len)?)))
     })?;
-    linker.func_wrap("everturn", "port_delete", |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
-        let (memory, turn) = open(&mut caller)?;
-        Ok(done(turn.delete(&text(&memory, name, len)?)))
-    })?;
-    linker.func_wrap("everturn", "port_names", |mut caller: Called<'_>, into: u32, room: u32| -> Answered {
-        let (memory, turn) = open(&mut caller)?;
-        let names = everturn_dag::node::encode(&turn.names()).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
-        if names.len() <= room as usize { put(&memory, into, &names) } else { Ok(names.len() as i32) }
-    })?;
+    linker.func_wrap(
+        "everturn",
+        "port_delete",
+        |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
+            let (memory, turn) = open(&mut caller)?;
+            Ok(done(turn.delete(&text(&memory, name, len)?)))
+        },
+    )?;
+    linker.func_wrap(
+        "everturn",
+        "port_names",
+        |mut caller: Called<'_>, into: u32, room: u32| -> Answered {
+            let (memory, turn) = open(&mut caller)?;
+            let names = everturn_dag::node::encode(&turn.names())
+                .map_err(|error| wasmtime::Error::msg(error.to_string()))?;
+            if names.len() <= room as usize { put(&memory, into, &names) } else { Ok(names.len() as i32) }
+        },
+    )?;
     linker.func_wrap("everturn", "port_id", |mut caller: Called<'_>, port: u32, into: u32| -> Answered {
         let (memory, turn) = open(&mut caller)?;
         match turn.port_id(Handle(port)) {
@@ -123,6 +157,7 @@ fn open<'a>(caller: &'a mut Called<'_>) -> wasmtime::Result<(View, &'a mut Turn)
     let fuel_left = caller.get_fuel()?;
     let host = caller.data_mut();
     host.note_burnt(fuel_left);
+    tracing::trace!(target: "everturn::path", container = %host.turn.id(), "Recorded");
     Ok((host.memory.clone(), &mut host.turn))
 }
 

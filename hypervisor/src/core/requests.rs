@@ -11,15 +11,44 @@ use crate::{HypervisorError, Receipt, restore};
 
 /// A request. Its answer leaves with the batch that is open when it is met.
 pub(crate) enum Command {
-    Create { container_type: String, name: String, data: Vec<u8>, or_get: bool, reply: Reply<ContainerId> },
-    Post { to: ContainerId, kind: Kind, message: Message, date_ms: u64, reply: Reply<Receipt> },
-    Wait { id: ContainerId, threshold: Ticks, reply: Reply<Ticks> },
-    Root { id: ContainerId, ticks: Ticks, reply: Reply<Cid> },
-    Restore { id: ContainerId, root: Cid, reply: Reply<()> },
-    Inspect { reply: Reply<Vec<Inspection>> },
+    Create {
+        container_type: String,
+        name: String,
+        data: Vec<u8>,
+        or_get: bool,
+        reply: Reply<ContainerId>,
+    },
+    Post {
+        to: ContainerId,
+        kind: Kind,
+        message: Message,
+        date_ms: u64,
+        reply: Reply<Receipt>,
+    },
+    Wait {
+        id: ContainerId,
+        threshold: Ticks,
+        reply: Reply<Ticks>,
+    },
+    Root {
+        id: ContainerId,
+        ticks: Ticks,
+        reply: Reply<Cid>,
+    },
+    Restore {
+        id: ContainerId,
+        root: Cid,
+        reply: Reply<()>,
+    },
+    Inspect {
+        reply: Reply<Vec<Inspection>>,
+    },
     /// A type was registered: turns that waited for it may run.
     Registered,
-    Settled { number: u64, touched: Vec<ContainerId> },
+    Settled {
+        number: u64,
+        touched: Vec<ContainerId>,
+    },
     Failed(String),
     Stop(Reply<()>),
 }
@@ -39,7 +68,9 @@ impl Core {
             Command::Create { container_type, name, data, or_get, reply } => {
                 self.create_root(container_type, &name, data, or_get, reply);
             }
-            Command::Post { to, kind, message, date_ms, reply } => self.post(to, kind, message, date_ms, reply),
+            Command::Post { to, kind, message, date_ms, reply } => {
+                self.post(to, kind, message, date_ms, reply)
+            }
             Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
             Command::Restore { id, root, reply } => self.restore(id, root, reply)?,
@@ -108,6 +139,7 @@ impl Core {
     fn put_input(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, receipt: ReceiptId) {
         let ticks = self.running.get(&to).map_or(Ticks::ZERO, |exo| exo.record().ticks);
         let at = self.clock.window_end.max(ticks);
+        tracing::trace!(target: "everturn::path", container = %to, %at, "Stamped");
         self.put(to, Delivery { kind, message, from: None, at, date_ms, receipt: Some(receipt) });
     }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use everturn_dag::Space;
 use everturn_exo_interface::{
-    BlockReader, ContainerType, Creation, Effect, Effects, Exception, ExoInterface, Policy, Sending, StateReader,
-    Stepped, Surroundings, TypeContext,
+    BlockReader, ContainerType, Creation, Effect, Effects, Exception, ExoInterface, Policy, Sending,
+    StateReader, Stepped, Surroundings, TypeContext,
 };
 use everturn_port_manager::{Bindings, ContainerId, Delivery, Kind, Message, Port, PortRef, Ticks};
 use serde::Serialize;
@@ -64,6 +64,7 @@ impl Core {
         let lookahead = self.settings.lookahead.0.max(1);
         self.clock.window_end = Ticks((at.0 / lookahead).saturating_add(1).saturating_mul(lookahead));
         self.clock.latest = self.clock.latest.max(at);
+        tracing::trace!(target: "everturn::path", container = %id, %at, "Scheduled");
         self.open.turns += 1;
         if let Some(stepped) = self.drive(id, ExoInterface::step)? {
             self.carry_out(id, stepped)?;
@@ -90,8 +91,14 @@ impl Core {
         };
         let rows = keys::Rows { reader: &*self.store, id };
         let blocks = keys::Blocks { reader: &*self.store };
-        let around =
-            surroundings(id, &self.settings, &rows, &blocks, container_type.as_deref(), Some(&self.interrupt));
+        let around = surroundings(
+            id,
+            &self.settings,
+            &rows,
+            &blocks,
+            container_type.as_deref(),
+            Some(&self.interrupt),
+        );
         Ok(run(exo, &around)?)
     }
 
@@ -103,6 +110,7 @@ impl Core {
     }
 
     fn carry_out(&mut self, id: ContainerId, stepped: Stepped) -> Result<(), HypervisorError> {
+        tracing::trace!(target: "everturn::path", container = %id, burnt = %stepped.burnt, "Carried out");
         self.open.touched.insert(id);
         let delivery = stepped.taken.as_ref().map(|(_, delivery)| delivery.clone());
         let mut sent = Vec::new();
@@ -124,7 +132,8 @@ impl Core {
         };
         if let Some(awaited) = delivery.and_then(|d| d.receipt).and_then(|r| self.receipts.remove(&r)) {
             let receipt = Receipt {
-                outcome: outcome.map(|answer| answer.and_then(|bytes| everturn_dag::node::decode(&bytes).ok())),
+                outcome: outcome
+                    .map(|answer| answer.and_then(|bytes| everturn_dag::node::decode(&bytes).ok())),
                 burnt: stepped.burnt,
                 ticks: stepped.ticks,
                 sent,
@@ -178,14 +187,21 @@ impl Core {
         Ok(())
     }
 
-    fn effect(&mut self, id: ContainerId, effect: Effect, sent: &mut Vec<Sent>) -> Result<(), HypervisorError> {
+    fn effect(
+        &mut self,
+        id: ContainerId,
+        effect: Effect,
+        sent: &mut Vec<Sent>,
+    ) -> Result<(), HypervisorError> {
         match effect {
             Effect::Send(sending) => {
                 sent.push(Sent { to: sending.to, at: sending.at.after(self.settings.lookahead) });
                 self.send(id, sending)?;
             }
             Effect::Delete(port) => self.delete(port.id),
-            Effect::Log { level, text } => self.open.outputs.push(Output::Line(Line { from: id, level, text })),
+            Effect::Log { level, text } => {
+                self.open.outputs.push(Output::Line(Line { from: id, level, text }))
+            }
             // Carried out before the ports were bound.
             _ => {}
         }
@@ -253,6 +269,7 @@ impl Core {
         if let Some(head) = exo.ports().next() {
             self.schedule.remove(&(head.at, to));
         }
+        tracing::trace!(target: "everturn::path", container = %to, at = %delivery.at, "Queued");
         exo.ports_mut().push_entry(delivery);
         self.open.touched.insert(to);
         self.reschedule(to);
@@ -308,7 +325,9 @@ impl Core {
         while let Some(id) = doomed.pop() {
             let floating = self.floating.remove(&id);
             self.open.floated.insert(id);
-            doomed.extend(floating.iter().flat_map(|port| &port.queue).flat_map(|d| &d.message.ports).map(|p| p.id));
+            doomed.extend(
+                floating.iter().flat_map(|port| &port.queue).flat_map(|d| &d.message.ports).map(|p| p.id),
+            );
             let Some(exo) = self.running.remove(&id) else { continue };
             if let Some(head) = exo.ports().next() {
                 self.schedule.remove(&(head.at, id));
@@ -326,7 +345,8 @@ impl Core {
     }
 
     fn forget_in_parent(&mut self, id: ContainerId, parent: Option<ContainerId>) {
-        let Some((parent, exo)) = parent.and_then(|parent| Some((parent, self.running.get_mut(&parent)?))) else {
+        let Some((parent, exo)) = parent.and_then(|parent| Some((parent, self.running.get_mut(&parent)?)))
+        else {
             return;
         };
         if exo.ports().name_of(id).is_none() {
