@@ -142,7 +142,11 @@ impl ContainerType for JsType {
 }
 
 impl JsType {
-    fn program_of(&self, state: &dyn StateReader, blocks: &dyn BlockReader) -> Result<Arc<Program>, ExoError> {
+    fn program_of(
+        &self,
+        state: &dyn StateReader,
+        blocks: &dyn BlockReader,
+    ) -> Result<Arc<Program>, ExoError> {
         self.engines.get(&rows::header(state)?.code, blocks)
     }
 }

@@ -85,7 +85,11 @@ impl<T: Native> ContainerType for NativeType<T> {
     fn load(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError> {
         let bytes = state(context.state)?;
         let state: T = everturn_dag::node::decode(&bytes).map_err(|error| unreadable(error.to_string()))?;
-        Ok(Box::new(NativeContainer { state: Some(state.clone()), savepoint: Some(state), committed: Some(bytes) }))
+        Ok(Box::new(NativeContainer {
+            state: Some(state.clone()),
+            savepoint: Some(state),
+            committed: Some(bytes),
+        }))
     }
 
     fn flush(
@@ -117,7 +121,12 @@ impl<T: Native> ContainerType for NativeType<T> {
 }
 
 impl<T: Native> NativeContainer<T> {
-    fn deliver(&mut self, turn: &mut Turn, delivery: &Arc<Delivery>, source: &Source) -> Result<(), Exception> {
+    fn deliver(
+        &mut self,
+        turn: &mut Turn,
+        delivery: &Arc<Delivery>,
+        source: &Source,
+    ) -> Result<(), Exception> {
         let message = Incoming { kind: delivery.kind, source, bytes: &delivery.message.data };
         match &mut self.state {
             Some(state) => state.run(turn, &message),

@@ -146,8 +146,8 @@ impl JsContainer {
 
     /// What the engine says went wrong.
     fn error(&mut self) -> Result<Exception, WasmError> {
-        let pointer = self.ask(&self.exports.error_pointer.clone())?;
-        let bytes = self.ask(&self.exports.error_bytes.clone())?;
+        let pointer = ask(&mut self.guest, &self.exports.error_pointer)?;
+        let bytes = ask(&mut self.guest, &self.exports.error_bytes)?;
         let node = self
             .guest
             .memory()
@@ -173,12 +173,13 @@ impl JsContainer {
         let line = if name.is_empty() { message } else { format!("{name}: {message}") };
         Ok(Exception { kind, text: line, stack: text("stack") })
     }
+}
 
-    fn ask<R: wasmtime::WasmResults>(&mut self, function: &TypedFunc<(), R>) -> Result<R, WasmError> {
-        match self.guest.call(function, (), SMALL_CALL_FUEL)? {
-            Ended::Returned(answer) => Ok(answer),
-            _ => Err(WasmError::Interface("the engine does not answer".into())),
-        }
+/// One of the small calls beside a turn.
+fn ask<R: wasmtime::WasmResults>(guest: &mut Guest, function: &TypedFunc<(), R>) -> Result<R, WasmError> {
+    match guest.call(function, (), SMALL_CALL_FUEL)? {
+        Ended::Returned(answer) => Ok(answer),
+        _ => Err(WasmError::Interface("the engine does not answer".into())),
     }
 }
 
@@ -211,7 +212,7 @@ impl Container for JsContainer {
     }
 
     fn due(&mut self) -> bool {
-        self.ask(&self.exports.due.clone()).is_ok_and(|due| due == 1)
+        ask(&mut self.guest, &self.exports.due).is_ok_and(|due| due == 1)
     }
 
     fn savepoint(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {

@@ -19,7 +19,11 @@ pub(super) struct Engines {
 }
 
 impl Engines {
-    pub(super) fn new(runtime: &Arc<Runtime>, own: &[u8], progress: &dyn Fn(Progress)) -> Result<Engines, WasmError> {
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        own: &[u8],
+        progress: &dyn Fn(Progress),
+    ) -> Result<Engines, WasmError> {
         let own = Arc::new(Program::prepare(runtime, own.to_vec(), INITIALISE, progress)?);
         Ok(Engines { runtime: runtime.clone(), own, others: Mutex::default() })
     }

@@ -125,7 +125,9 @@ fn exception(data: &[u8], source: &Source) -> Result<Vec<u8>, String> {
 /// The text of an exception begins with the name of the error that was thrown, if it was one: `Name: message`.
 fn split_name(text: &str) -> (&str, &str) {
     match text.split_once(": ") {
-        Some((name, message)) if name.ends_with("Error") && name.chars().all(char::is_alphanumeric) => (name, message),
+        Some((name, message)) if name.ends_with("Error") && name.chars().all(char::is_alphanumeric) => {
+            (name, message)
+        }
         _ => ("", text),
     }
 }
@@ -137,4 +139,3 @@ fn decode(data: &[u8]) -> Result<Ipld, String> {
 fn encode(node: &Ipld) -> Result<Vec<u8>, String> {
     rows::encode(node).map_err(|error| error.to_string())
 }
-

@@ -28,7 +28,8 @@ pub(super) fn complete(program: &Arc<Program>, source: &str) -> Result<Completen
 
 fn ask(program: &Program, source: &str) -> Result<Completeness, WasmError> {
     let mut guest = Guest::start(program, program.heap(HEAP_BYTES_MAX)?)?;
-    let len = u32::try_from(source.len()).map_err(|_| WasmError::Interface("the source is too long".into()))?;
+    let len =
+        u32::try_from(source.len()).map_err(|_| WasmError::Interface("the source is too long".into()))?;
     let buffer = guest.function::<u32, u32>("everturn_buffer")?;
     let Ended::Returned(pointer @ 1..) = guest.call(&buffer, len, FUEL)? else {
         return Err(WasmError::Interface("the source does not fit the engine's memory".into()));

@@ -5,7 +5,10 @@
 //! Anything else is as if it were not there.
 //!
 //! File: 32 bytes sha2-256 of the rest; 8 bytes length of the compiled module, little-endian; the module; the image.
-#![allow(unsafe_code, reason = "a compiled module is trusted code; deserializing it is how wasmtime loads it")]
+#![allow(
+    unsafe_code,
+    reason = "a compiled module is trusted code; deserializing it is how wasmtime loads it"
+)]
 
 use std::fs;
 use std::io::Write;
@@ -60,7 +63,8 @@ impl ModuleCache {
         rest.extend_from_slice(&compiled);
         rest.extend_from_slice(image);
         let file = self.file(module.engine(), key);
-        self.write(&file, &rest).map_err(|source| WasmError::Cache { place: file.display().to_string(), source })
+        self.write(&file, &rest)
+            .map_err(|source| WasmError::Cache { place: file.display().to_string(), source })
     }
 
     fn write(&self, file: &Path, rest: &[u8]) -> std::io::Result<()> {

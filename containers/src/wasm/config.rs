@@ -46,11 +46,14 @@ pub(crate) fn engine(regions: Arc<Regions>) -> Result<Engine, WasmError> {
 }
 
 /// Runs guest code for a caller whose own stack may be small.
-pub(crate) fn on_guest_stack<T: Send>(run: impl FnOnce() -> Result<T, WasmError> + Send) -> Result<T, WasmError> {
+pub(crate) fn on_guest_stack<T: Send>(
+    run: impl FnOnce() -> Result<T, WasmError> + Send,
+) -> Result<T, WasmError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES + HOST_STACK_BYTES);
         let running = thread.spawn_scoped(scope, run);
-        let running = running.map_err(|error| WasmError::Interface(format!("no thread for the guest: {error}")))?;
+        let running =
+            running.map_err(|error| WasmError::Interface(format!("no thread for the guest: {error}")))?;
         running.join().map_err(|_| WasmError::Interface("the guest's thread panicked".into()))?
     })
 }

@@ -135,7 +135,8 @@ pub(crate) struct HeapNode {
 impl HeapNode {
     /// From the fields of a container's state node.
     pub(crate) fn parse(fields: &BTreeMap<String, Ipld>) -> Result<HeapNode, ExoError> {
-        let wrong = || ExoError::from(rows::damaged("its state node has no heap of {code, globals, pages, size}"));
+        let wrong =
+            || ExoError::from(rows::damaged("its state node has no heap of {code, globals, pages, size}"));
         let Some(Ipld::Map(heap)) = fields.get("heap") else { return Err(wrong()) };
         match (heap.get("code"), heap.get("pages"), heap.get("size")) {
             (Some(Ipld::Link(code)), Some(Ipld::Link(pages)), Some(Ipld::Integer(size))) => {

@@ -78,7 +78,9 @@ impl Guest {
             Ended::Returned(0) => {}
             Ended::Returned(code) => return Err(WasmError::Interface(format!("{export} answered {code}"))),
             Ended::Trapped(why) => return Err(WasmError::Interface(format!("{export} trapped: {why}"))),
-            Ended::OutOfFuel | Ended::Interrupted => return Err(WasmError::Interface(format!("{export} never ends"))),
+            Ended::OutOfFuel | Ended::Interrupted => {
+                return Err(WasmError::Interface(format!("{export} never ends")));
+            }
         }
         guest.finish_turn()?;
         let mut memory = vec![0; guest.heap.region().bytes() as usize];
@@ -181,11 +183,16 @@ impl Guest {
             return Err(WasmError::Interface("the stack is not empty at the end of a turn".into()));
         }
         debug_assert!(self.stack_is_clean(stack), "a turn used stack below its lowest stack pointer");
-        stack.reset(&mut self.store)
+        // The pointer is where it belongs; only what was noted starts over.
+        Ok(stack.low.set(&mut self.store, Val::I32(stack.top as i32))?)
     }
 
     /// Puts memory, size and globals back to the savepoint.
-    pub(crate) fn rollback(&mut self, program: &Program, committed: &dyn PageSource) -> Result<(), WasmError> {
+    pub(crate) fn rollback(
+        &mut self,
+        program: &Program,
+        committed: &dyn PageSource,
+    ) -> Result<(), WasmError> {
         let report = self.heap.rollback(committed)?;
         if report.growth == Growth::TakenBack {
             return self.restart(program);

@@ -9,8 +9,8 @@
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, GlobalSection, GlobalType, Instruction,
-    Module, RawSection, ValType,
+    CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, GlobalSection, GlobalType,
+    Instruction, Module, RawSection, ValType,
 };
 use wasmparser::{DataKind, ExternalKind, FunctionBody, Operator, Parser, Payload, TypeRef};
 
@@ -114,7 +114,10 @@ fn survey(wasm: &[u8]) -> Result<Survey, WasmError> {
     }
 }
 
-fn globals(section: wasmparser::GlobalSectionReader<'_>, survey: &Survey) -> Result<GlobalSection, WasmError> {
+fn globals(
+    section: wasmparser::GlobalSectionReader<'_>,
+    survey: &Survey,
+) -> Result<GlobalSection, WasmError> {
     let mut globals = GlobalSection::new();
     RoundtripReencoder.parse_global_section(&mut globals, section)?;
     if survey.stack_pointer.is_some() {
@@ -124,7 +127,10 @@ fn globals(section: wasmparser::GlobalSectionReader<'_>, survey: &Survey) -> Res
     Ok(globals)
 }
 
-fn exports(section: wasmparser::ExportSectionReader<'_>, survey: &Survey) -> Result<ExportSection, WasmError> {
+fn exports(
+    section: wasmparser::ExportSectionReader<'_>,
+    survey: &Survey,
+) -> Result<ExportSection, WasmError> {
     let mut exports = ExportSection::new();
     RoundtripReencoder.parse_export_section(&mut exports, section)?;
     if survey.stack_pointer.is_some() {
@@ -145,7 +151,8 @@ fn data(section: wasmparser::DataSectionReader<'_>, memory: &mut [u8]) -> Result
             DataKind::Active { offset_expr, .. } => {
                 let start = constant(&offset_expr)? as usize;
                 let place = memory.get_mut(start..).and_then(|rest| rest.get_mut(..segment.data.len()));
-                place.ok_or_else(|| WasmError::refused("a data segment outside of its memory"))?
+                place
+                    .ok_or_else(|| WasmError::refused("a data segment outside of its memory"))?
                     .copy_from_slice(segment.data);
                 segments.passive([]);
             }
@@ -171,7 +178,9 @@ fn function(body: &FunctionBody<'_>, stack: Option<(u32, u32)>) -> Result<Functi
         let operator = reader.read()?;
         function.instruction(&RoundtripReencoder.instruction(operator.clone())?);
         match (&operator, stack) {
-            (Operator::GlobalSet { global_index }, Some((pointer, low))) if *global_index == pointer && !raised => {
+            (Operator::GlobalSet { global_index }, Some((pointer, low)))
+                if *global_index == pointer && !raised =>
+            {
                 note_low(&mut function, pointer, low);
             }
             _ => {}

@@ -43,7 +43,11 @@ unsafe impl MemoryCreator for Regions {
         let fits = region.bytes() >= minimum as u64
             && region.reserved_bytes() >= reserved_size_in_bytes.unwrap_or(0) as u64
             && guard_size_in_bytes as u64 <= super::config::GUARD_BYTES;
-        if fits { Ok(Box::new(GuestMemory(region))) } else { Err("the heap is smaller than the module's memory".into()) }
+        if fits {
+            Ok(Box::new(GuestMemory(region)))
+        } else {
+            Err("the heap is smaller than the module's memory".into())
+        }
     }
 }
 

@@ -40,7 +40,9 @@ pub enum WasmError {
     #[error(transparent)]
     Heap(#[from] HeapError),
     /// The cache folder failed.
-    #[error("the module cache at {place} failed: {source}; set EVERTURN_CACHE to a folder that can be written")]
+    #[error(
+        "the module cache at {place} failed: {source}; set EVERTURN_CACHE to a folder that can be written"
+    )]
     Cache {
         /// Which file.
         place: String,
@@ -81,7 +83,10 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     /// `tracker` of `None` takes the best that works here.
-    pub(crate) fn new(cache: Option<ModuleCache>, tracker: Option<TrackerKind>) -> Result<Runtime, WasmError> {
+    pub(crate) fn new(
+        cache: Option<ModuleCache>,
+        tracker: Option<TrackerKind>,
+    ) -> Result<Runtime, WasmError> {
         let regions = Arc::new(Regions::default());
         let tracking = Arc::new(Tracking::new());
         let tracker = match tracker {
@@ -127,7 +132,9 @@ impl Program {
     ) -> Result<Program, WasmError> {
         let code = raw_cid(&wasm);
         let key = format!("{code} {} {initialise}", config::NAME);
-        if let Some((module, image)) = runtime.cache.as_ref().and_then(|cache| cache.get(&runtime.engine, &key)) {
+        if let Some((module, image)) =
+            runtime.cache.as_ref().and_then(|cache| cache.get(&runtime.engine, &key))
+        {
             return Program::assemble(runtime, code, wasm, &module, &image);
         }
         progress(Progress::Compiling);
@@ -165,7 +172,8 @@ impl Program {
 
     fn image_bytes(&self) -> Vec<u8> {
         let pages = 0..(self.image.bytes() / everturn_heap::PAGE_BYTES as u64) as u32;
-        let page = |index| self.image.page(everturn_heap::PageIndex(index)).unwrap_or(&everturn_heap::ZERO_PAGE);
+        let page =
+            |index| self.image.page(everturn_heap::PageIndex(index)).unwrap_or(&everturn_heap::ZERO_PAGE);
         pages.flat_map(|index| page(index).iter().copied()).collect()
     }
 

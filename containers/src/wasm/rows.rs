@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use everturn_dag::{Cid, StoreError};
 use everturn_exo_interface::{ExoError, StateReader, StateWriter};
 use everturn_heap::{
-    Changes, Heap, HeapError, Image, Loader, PAGE_BYTES, Page, PageIndex, PageSource, SourceError, Sourced, ZERO_PAGE,
+    Changes, Heap, HeapError, Image, Loader, PAGE_BYTES, Page, PageIndex, PageSource, SourceError, Sourced,
+    ZERO_PAGE,
 };
 use serde::{Deserialize, Serialize};
 
@@ -337,7 +338,9 @@ impl Rows {
         for group in groups {
             let first = group * GROUP_PAGES;
             let mut list = Vec::new();
-            for (page, number) in self.consolidated.range(PageIndex(first)..=PageIndex(first + (GROUP_PAGES - 1))) {
+            for (page, number) in
+                self.consolidated.range(PageIndex(first)..=PageIndex(first + (GROUP_PAGES - 1)))
+            {
                 list.push((page.0 - first) as u8);
                 list.extend_from_slice(&number.to_be_bytes());
             }
