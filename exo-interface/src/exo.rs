@@ -182,9 +182,11 @@ impl ExoInterface {
         self.record.ticks = self.record.ticks.max(delivery.at);
         self.record.date_ms = self.record.date_ms.max(delivery.date_ms);
         let mut stepped = match self.wake(around)? {
-            Ok(()) => {
-                self.run(around, Input::Delivery(delivery.clone(), source.clone()), around.context.limits.turn_fuel)?
-            }
+            Ok(()) => self.run(
+                around,
+                Input::Delivery(delivery.clone(), source.clone()),
+                around.context.limits.turn_fuel,
+            )?,
             Err(exception) => self.discarded(exception, Ticks::ZERO, around.turn_cost),
         };
         if delivery.kind == Kind::Create && stepped.outcome.is_ok() {
@@ -296,7 +298,8 @@ impl ExoInterface {
 
     fn note(&mut self, around: &Surroundings<'_>, since: Since, burnt: Ticks) -> Result<(), ExoError> {
         self.since_fuel = self.since_fuel.saturating_add(burnt.0);
-        self.since_bytes += since.record.bytes() + message_of(&since.input).map_or(0, |message| message.data.len());
+        self.since_bytes +=
+            since.record.bytes() + message_of(&since.input).map_or(0, |message| message.data.len());
         self.since.push(since);
         self.calm_turns = self.calm_turns.saturating_add(1);
         if self.calm_turns >= 4 * self.span_turns {

@@ -168,7 +168,12 @@ impl Turn {
             turn.bindings.nonce = nonce.next();
             let reference = PortRef { id, container_type: container_type.into() };
             let at = turn.now();
-            turn.effects.push(Effect::Create(Creation { reference: reference.clone(), nonce, data: data.to_vec(), at }));
+            turn.effects.push(Effect::Create(Creation {
+                reference: reference.clone(),
+                nonce,
+                data: data.to_vec(),
+                at,
+            }));
             Ok(turn.hold(Held::Loose(reference)))
         })
     }
@@ -277,7 +282,13 @@ impl Turn {
     /// [`Refusal::InvalidPort`], [`Refusal::PortBound`] (one of the moved ports is bound),
     /// [`Refusal::ThroughItself`], [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`],
     /// [`Refusal::TooManyEffects`].
-    pub fn send(&mut self, port: Handle, data: &[u8], ports: &[Handle], priority: i32) -> Result<(), Refusal> {
+    pub fn send(
+        &mut self,
+        port: Handle,
+        data: &[u8],
+        ports: &[Handle],
+        priority: i32,
+    ) -> Result<(), Refusal> {
         let handles: Vec<u8> = ports.iter().flat_map(|handle| handle.0.to_le_bytes()).collect();
         let arguments = [&port.0.to_le_bytes()[..], data, &handles, &priority.to_le_bytes()];
         self.number(Call::Send, &arguments, |turn| {
@@ -472,7 +483,6 @@ pub(crate) fn live() -> Mode {
 pub(crate) fn again(record: Arc<Record>) -> Mode {
     Mode::Again(record::Again::new(record))
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -135,7 +135,8 @@ impl Builder {
         let (commits, outbox) = sync_channel(1);
         let core = Core::open(store.clone(), types.clone(), self.settings, failure.clone(), commits)?;
         let interrupt = core.interrupt.clone();
-        let committer = Committer { store, types: types.clone(), observer: self.observer, failure: failure.clone() };
+        let committer =
+            Committer { store, types: types.clone(), observer: self.observer, failure: failure.clone() };
         let to_core = commands.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);

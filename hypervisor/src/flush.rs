@@ -40,7 +40,11 @@ impl BlockWriter for Stage<'_> {
 }
 
 /// Makes the state root of a container durable and gives its CID.
-pub(crate) fn state_root(store: &dyn Store, types: &Types, root: ContainerId) -> Result<Cid, HypervisorError> {
+pub(crate) fn state_root(
+    store: &dyn Store,
+    types: &Types,
+    root: ContainerId,
+) -> Result<Cid, HypervisorError> {
     let mut stage = Stage { store, made: RefCell::default() };
     let mut batch = Batch::new();
     let mut nodes: BTreeMap<ContainerId, Cid> = BTreeMap::new();

@@ -127,8 +127,10 @@ pub(crate) struct Blocks<'a> {
 
 impl everturn_exo_interface::BlockReader for Blocks<'_> {
     fn block(&self, cid: &everturn_dag::Cid) -> Result<Vec<u8>, StoreError> {
-        let damaged = |what: &str| StoreError::Damaged { place: format!("block {cid}"), what: what.to_owned() };
-        let bytes = self.reader.get(Space::Blocks, &cid.to_bytes())?.ok_or_else(|| damaged("it is not there"))?;
+        let damaged =
+            |what: &str| StoreError::Damaged { place: format!("block {cid}"), what: what.to_owned() };
+        let bytes =
+            self.reader.get(Space::Blocks, &cid.to_bytes())?.ok_or_else(|| damaged("it is not there"))?;
         let codec = cid.codec();
         let is = match codec {
             everturn_dag::address::RAW => everturn_dag::address::raw_cid(&bytes),

@@ -31,7 +31,11 @@ pub(crate) fn plan(
     while let Some((id, container_type, parent, node)) = open.pop() {
         let mut fields = state_node(&blocks, node)?;
         let (ports, children) = ports(&mut fields).ok_or_else(|| not_a_node(node))?;
-        types.get(&container_type)?.import(&fields, &mut keys::RowChanges { batch: &mut plan.batch, id }, &blocks)?;
+        types.get(&container_type)?.import(
+            &fields,
+            &mut keys::RowChanges { batch: &mut plan.batch, id },
+            &blocks,
+        )?;
         for (port, node) in children {
             open.push((port.id, port.container_type, Some(id), node));
         }
