@@ -1,8 +1,10 @@
 //! The one integration binary: what no single crate can show by itself.
+#![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it is for")]
 
 mod containers;
 mod determinism;
 mod layers;
+mod message_path;
 mod persistence;
 mod power;
 mod rollback;

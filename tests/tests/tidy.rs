@@ -4,8 +4,8 @@
 //! test holds it against every file that is there. The house's words are looked for in docs/glossary.md.
 
 mod markdown;
-mod repository;
-mod rust;
+pub(crate) mod repository;
+pub(crate) mod rust;
 
 use crate::layers;
 use repository::Repository;
