@@ -74,7 +74,12 @@ fn find_sources(crate_folder: &Path) -> Result<PathBuf, String> {
 fn cargo_metadata(crate_folder: &Path) -> Result<Vec<u8>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version=1", "--filter-platform=wasm32-unknown-unknown", "--manifest-path"])
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--filter-platform=wasm32-unknown-unknown",
+            "--manifest-path",
+        ])
         .arg(crate_folder.join("Cargo.toml"))
         .output()
         .map_err(|error| format!("cargo metadata does not run: {error}"))?;

@@ -13,14 +13,15 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 
 /// The version of the PyPI package `ziglang` whose output is the reference engine.
-pub const ZIG_VERSION: &str = "0.15.2";
+pub(crate) const ZIG_VERSION: &str = "0.15.2";
 
 /// C files of QuickJS and its libc's tail, below the sources' folder. `quickjs.c` is part of our `engine.c`.
 const SOURCE_UNITS: [&str; 4] =
     ["quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
 
 /// C files of ours, below `engine/shim`.
-const SHIM_UNITS: [&str; 7] = ["engine.c", "memory.c", "life.c", "turn.c", "program.c", "ports.c", "natives.c"];
+const SHIM_UNITS: [&str; 7] =
+    ["engine.c", "memory.c", "life.c", "turn.c", "program.c", "ports.c", "natives.c"];
 
 /// The prelude, in the order in which it runs.
 const PRELUDE: [&str; 6] = ["inspect.js", "cid.js", "text.js", "console.js", "clone.js", "names.js"];
@@ -57,12 +58,12 @@ const LINK_FLAGS: [&str; 8] = [
 
 /// A C compiler and a linker that know wasm32.
 #[derive(Debug, Clone)]
-pub struct Compiler {
+pub(crate) struct Compiler {
     cc: Vec<String>,
     ld: Vec<String>,
     dialect: Dialect,
     /// For people: which compiler, which version.
-    pub description: String,
+    pub(crate) description: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +74,11 @@ enum Dialect {
 
 /// Where the two halves of the engine lie.
 #[derive(Debug, Clone)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// The unpacked package `rquickjs-sys`.
-    pub sources: PathBuf,
+    pub(crate) sources: PathBuf,
     /// Our folder `engine`.
-    pub engine: PathBuf,
+    pub(crate) engine: PathBuf,
 }
 
 impl Compiler {
@@ -86,7 +87,7 @@ impl Compiler {
     ///
     /// # Errors
     /// A message that says what to install or to set.
-    pub fn find(workspace: &Path) -> Result<Self, String> {
+    pub(crate) fn find(workspace: &Path) -> Result<Self, String> {
         if let Some(command) = words_of("EVERTURN_WASM_CC") {
             return Self::from_command(command);
         }
@@ -116,10 +117,19 @@ impl Compiler {
     }
 
     fn zig(command: Vec<String>) -> Result<Self, String> {
-        let version = output_of(&command, &["version"])
-            .ok_or_else(|| format!("`{} version` does not run: remove build/ziglang and run `make compiler`.", command.join(" ")))?;
+        let version = output_of(&command, &["version"]).ok_or_else(|| {
+            format!(
+                "`{} version` does not run: remove build/ziglang and run `make compiler`.",
+                command.join(" ")
+            )
+        })?;
         let with = |tool: &str| command.iter().cloned().chain([tool.to_owned()]).collect();
-        Ok(Self { cc: with("cc"), ld: with("wasm-ld"), dialect: Dialect::Zig, description: format!("ziglang {version}") })
+        Ok(Self {
+            cc: with("cc"),
+            ld: with("wasm-ld"),
+            dialect: Dialect::Zig,
+            description: format!("ziglang {version}"),
+        })
     }
 
     fn clang(command: Vec<String>, linker: Option<Vec<String>>) -> Option<Self> {
@@ -131,8 +141,12 @@ impl Compiler {
 }
 
 /// Where `make compiler` puts the pinned compiler.
-pub fn pinned_zig(workspace: &Path) -> PathBuf {
-    workspace.join("build").join("ziglang").join("ziglang").join(format!("zig{}", std::env::consts::EXE_SUFFIX))
+pub(crate) fn pinned_zig(workspace: &Path) -> PathBuf {
+    workspace
+        .join("build")
+        .join("ziglang")
+        .join("ziglang")
+        .join(format!("zig{}", std::env::consts::EXE_SUFFIX))
 }
 
 fn no_compiler() -> String {
@@ -171,16 +185,20 @@ fn output_of(command: &[String], arguments: &[&str]) -> Option<String> {
 ///
 /// # Errors
 /// A message that names the first file that is missing or another.
-pub fn verify_sources(inputs: &Inputs) -> Result<(), String> {
+pub(crate) fn verify_sources(inputs: &Inputs) -> Result<(), String> {
     let list = inputs.engine.join("sources.sha256");
     for line in read_text(&list)?.lines() {
-        let (expected, name) =
-            line.split_once("  ").ok_or_else(|| format!("{}: not a line of sha256sum: {line}", list.display()))?;
+        let (expected, name) = line
+            .split_once("  ")
+            .ok_or_else(|| format!("{}: not a line of sha256sum: {line}", list.display()))?;
         let path = inputs.sources.join(name);
         let bytes = fs::read(&path).map_err(|error| wrong_sources(&path, &error.to_string()))?;
         let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         if found != expected {
-            return Err(wrong_sources(&path, "its SHA-256 is not the one listed in containers/engine/sources.sha256"));
+            return Err(wrong_sources(
+                &path,
+                "its SHA-256 is not the one listed in containers/engine/sources.sha256",
+            ));
         }
     }
     Ok(())
@@ -198,7 +216,7 @@ fn wrong_sources(path: &Path, what: &str) -> String {
 ///
 /// # Errors
 /// A message with what the compiler said.
-pub fn build(inputs: &Inputs, out: &Path, compiler: &Compiler) -> Result<PathBuf, String> {
+pub(crate) fn build(inputs: &Inputs, out: &Path, compiler: &Compiler) -> Result<PathBuf, String> {
     write_prelude(&inputs.engine.join("prelude"), &out.join("prelude.h"))?;
     write_hooked(&inputs.sources.join("quickjs/quickjs.c"), &out.join("quickjs-hooked.c"))?;
     let shim = SHIM_UNITS.iter().map(|name| inputs.engine.join("shim").join(name));
@@ -233,17 +251,29 @@ fn compile_all(
     })
 }
 
-fn compile_unit(inputs: &Inputs, out: &Path, compiler: &Compiler, unit: &Path, object: &Path) -> Result<(), String> {
+fn compile_unit(
+    inputs: &Inputs,
+    out: &Path,
+    compiler: &Compiler,
+    unit: &Path,
+    object: &Path,
+) -> Result<(), String> {
     let libc = inputs.sources.join("vendor/wasi-libc/include");
     let quickjs = inputs.sources.join("quickjs");
     let mut command = command_of(&compiler.cc, out);
     command.args(match compiler.dialect {
-        Dialect::Zig => &["--target=wasm32-other", "-mcpu=generic+bulk_memory+sign_ext+nontrapping_fptoint"][..],
-        Dialect::Clang => &["--target=wasm32-unknown-unknown", "-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint"][..],
+        Dialect::Zig => {
+            &["--target=wasm32-other", "-mcpu=generic+bulk_memory+sign_ext+nontrapping_fptoint"][..]
+        }
+        Dialect::Clang => {
+            &["--target=wasm32-unknown-unknown", "-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint"][..]
+        }
     });
     command.args(["-O2", "-g0", "-std=gnu11", "-w", "-fno-sanitize=all"]);
     command.args(["-DNDEBUG", "-D_GNU_SOURCE", "-DEMSCRIPTEN=1", "-DFE_DOWNWARD=0", "-DFE_UPWARD=0"]);
-    for (path, name) in [(&inputs.sources, "quickjs"), (&inputs.engine, "engine"), (&out.to_path_buf(), "out")] {
+    for (path, name) in
+        [(&inputs.sources, "quickjs"), (&inputs.engine, "engine"), (&out.to_path_buf(), "out")]
+    {
         command.arg(format!("-ffile-prefix-map={}={name}", path.display()));
     }
     command.arg("-isystem").arg(libc).arg("-I").arg(quickjs).arg("-I").arg(out);
@@ -265,7 +295,9 @@ fn link(inputs: &Inputs, out: &Path, compiler: &Compiler, objects: &[PathBuf]) -
 fn command_of(words: &[String], out: &Path) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
-    command.env("ZIG_GLOBAL_CACHE_DIR", out.join("zig-cache")).env("ZIG_LOCAL_CACHE_DIR", out.join("zig-cache"));
+    command
+        .env("ZIG_GLOBAL_CACHE_DIR", out.join("zig-cache"))
+        .env("ZIG_LOCAL_CACHE_DIR", out.join("zig-cache"));
     command
 }
 
