@@ -63,7 +63,7 @@ BENCH ?=
 bench: compiler
 	@echo "bench: building everturn and its benchmarks in release mode (the first time about 7 minutes on 2 cores)"
 	$(CARGO) build --release $(LOCKED) -p everturn-cli -p everturn-bench
-	$(CARGO) run --release $(LOCKED) -p everturn-bench -- $(BENCH)
+	$${CARGO_TARGET_DIR:-target}/release/everturn-bench $(BENCH)
 
 # --- tools ------------------------------------------------------------------------------------------------
 
