@@ -20,8 +20,18 @@ const SOURCE_UNITS: [&str; 4] =
     ["quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
 
 /// C files of ours, below `engine/shim`.
-const SHIM_UNITS: [&str; 7] =
-    ["engine.c", "memory.c", "life.c", "turn.c", "program.c", "ports.c", "natives.c"];
+const SHIM_UNITS: [&str; 10] = [
+    "engine.c",
+    "memory.c",
+    "life.c",
+    "turn.c",
+    "fields.c",
+    "program.c",
+    "handlers.c",
+    "ports.c",
+    "syscalls.c",
+    "natives.c",
+];
 
 /// The prelude, in the order in which it runs.
 const PRELUDE: [&str; 6] = ["inspect.js", "cid.js", "text.js", "console.js", "clone.js", "names.js"];

@@ -77,5 +77,6 @@
     for (const buffer of moved) buffer.transfer();
     return copy;
   }
+  delete globalThis.SharedArrayBuffer; // nothing is shared here
   Object.defineProperty(globalThis, "structuredClone", { value: structuredClone, writable: true, configurable: true });
 })

@@ -3,4 +3,5 @@
 #include "shim.h"
 #include "inside.c"
 #include "write.c"
+#include "write_nested.c"
 #include "read.c"

@@ -64,8 +64,8 @@ static int run_prelude(JSContext *context, JSValueConst natives)
 static int make_globals(JSContext *context)
 {
     JSValue natives = JS_NewObject(context);
-    int failed = JS_IsException(natives) || natives_init(context, natives) || ports_init(context, natives) ||
-                 run_prelude(context, natives) || program_init(context);
+    int failed = JS_IsException(natives) || natives_init(context, natives) || ports_init(context) || syscalls_init(context) ||
+                 run_prelude(context, natives) || program_init(context) || handlers_init(context);
     if (!failed) {
         engine.inspect = JS_GetPropertyStr(context, natives, "inspect");
         engine.names = JS_GetPropertyStr(context, natives, "names");

@@ -1,6 +1,6 @@
 /* What the files of the shim share. The contract with the host is ../ABI.md.
  *
- * A turn's path: turn.c (entry, microtasks, rejections) -> program.c (what each kind of turn evaluates or calls)
+ * A turn's path: turn.c (entry, microtasks, rejections) -> program.c (evaluates) or handlers.c (calls)
  * -> read.c and write.c (dag-cbor <-> JS values) -> ports.c and natives.c (syscalls as JS functions).
  *
  * Invariants:
@@ -49,6 +49,7 @@ typedef struct Engine {
     uint64_t turn_number;        /* a handle is valid in the turn that got it */
     bool in_turn;                /* imports may be called */
     JSValue inspect, names;      /* functions of the prelude that the host asks for */
+    JSValue namespace;           /* of the module evaluated last, else undefined */
     size_t collect_at_bytes;     /* a collection is due above this many allocated bytes */
 } Engine;
 extern Engine engine;
@@ -97,8 +98,9 @@ bool write_value(JSContext *context, JSValueConst value, const char *root, Encod
 bool write_error(const char *kind, Text name, Text text, Text stack, Encoded *encoded);
 void write_done(JSContext *context);                      /* the encoded bytes are no longer needed */
 
-/* ports.c: port references and the syscalls about them. */
-int ports_init(JSContext *context, JSValueConst natives);
+/* ports.c and syscalls.c: port references, and what is done with them. */
+int ports_init(JSContext *context);
+int syscalls_init(JSContext *context);
 JSValue port_of_message(JSContext *context, int32_t handle);
 JSValue port_of_name(JSContext *context, Text name);      /* "" is the parent's */
 bool is_port(JSValueConst value);
@@ -108,16 +110,26 @@ int natives_init(JSContext *context, JSValueConst natives);
 JSValue cid_from_bytes(JSContext *context, const uint8_t *bytes, size_t length);
 bool cid_bytes(JSValueConst value, const uint8_t **bytes, size_t *length);
 
-/* program.c: what each kind of turn evaluates or calls. JS_EXCEPTION: thrown; throw_input: the host's input is malformed. */
+/* fields.c: the input of a turn. */
+typedef struct Field {
+    const char *name;
+    enum { FIELD_TEXT, FIELD_BYTES, FIELD_OPTIONAL_TEXT, FIELD_UINT, FIELD_BOOL, FIELD_RAW } type;
+    void *target;                /* Text, uint64_t, bool or Reader */
+    bool found;
+} Field;
+bool read_fields(JSContext *context, Reader *input, Field *fields, int count, int required); /* the first ones must be there */
+JSValue throw_input(JSContext *context, const char *what);       /* the host's input is malformed */
+bool input_was_wrong(void);
+
+/* program.c and handlers.c: what each kind of turn evaluates or calls. JS_EXCEPTION: thrown. */
 int program_init(JSContext *context);
+int handlers_init(JSContext *context);
 JSValue program_create(JSContext *context, Reader *input);
-JSValue program_message(JSContext *context, Reader *input);
-JSValue program_eval(JSContext *context, Reader *input);
 JSValue program_load(JSContext *context, Reader *input);
+JSValue program_eval(JSContext *context, Reader *input);
+JSValue program_message(JSContext *context, Reader *input);
 JSValue program_exception(JSContext *context, Reader *input);
 bool program_evaluated(JSContext *context, JSValueConst value);  /* after the microtasks; false: thrown */
 bool program_line_value(JSContext *context, JSValueConst value, bool (*answer)(JSContext *context, JSValueConst value, bool is_pending));
-JSValue throw_input(JSContext *context, const char *what);
-bool input_was_wrong(void);
 
 #endif
