@@ -6,6 +6,28 @@
 //! happen all or not at all; what a turn did is in the [`Store`] before any of its outputs leaves. A JavaScript
 //! container ([`js`]) is persistent as it stands: its variables and closures are bytes of a heap that is committed
 //! with every turn.
+//!
+//! ```
+//! use everturn::{DiskStore, Hypervisor, Ipld, JsContainer, Message, Ticks, node};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let hypervisor = Hypervisor::builder().store(DiskStore::open(&folder)?).build().await?;
+//! hypervisor.register_container("js", JsContainer::factory()?);
+//! let program = "let sum = 0; export default { message(msg) { return sum += msg.data; } };";
+//! // The living one, if any: in a folder that was used before, `sum` is what it was.
+//! let app = hypervisor.get_or_create_instance("js", "main", program).await?;
+//! for expected in [2, 4] {
+//!     let message = Message { data: node::encode(&2)?, ..Message::default() };
+//!     let receipt = hypervisor.send(&app, message).await?;
+//!     assert_eq!(receipt.outcome, Ok(Some(Ipld::Integer(expected))));
+//! }
+//! println!("{}", hypervisor.create_state_root(&app, Ticks::MAX).await?);
+//! hypervisor.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 /// Content addresses.
 pub mod address {
@@ -38,3 +60,8 @@ pub use everturn_hypervisor::{
 };
 pub use everturn_port_manager::{ContainerId, Kind, Message, PortName, PortRef, Ticks};
 pub use js::JsContainer;
+
+/// The README's code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

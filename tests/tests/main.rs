@@ -8,6 +8,7 @@ mod message_path;
 mod persistence;
 mod power;
 mod rollback;
+mod seeds;
 mod tidy;
 mod turns;
 mod world;
