@@ -1,6 +1,7 @@
 //! What the system says of this process.
 
 use std::fs;
+use std::path::Path;
 
 use crate::Failure;
 
@@ -29,8 +30,8 @@ impl Written {
 pub(crate) struct Memory {
     /// Resident. A page that is mapped often counts as often.
     pub(crate) resident: u64,
-    /// Resident and shared with nobody, not even with another mapping of this process.
-    pub(crate) private: u64,
+    /// The part that is views of shared memory: of the engine's image.
+    pub(crate) views: u64,
     /// The page tables themselves.
     pub(crate) page_tables: u64,
 }
@@ -38,19 +39,37 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn now() -> Result<Memory, Failure> {
         let status = fs::read_to_string("/proc/self/status")?;
-        let rollup = fs::read_to_string("/proc/self/smaps_rollup")?;
         Ok(Memory {
             resident: number(&status, "VmRSS")?,
-            private: number(&rollup, "Private_Dirty")? + number(&rollup, "Private_Clean")?,
+            views: number(&status, "RssShmem")?,
             page_tables: number(&status, "VmPTE")?,
         })
     }
 }
 
-/// How many descriptors are open.
-pub(crate) fn descriptors() -> Result<usize, Failure> {
-    // One of them is the listing's own, before as well as after.
-    Ok(fs::read_dir("/proc/self/fd")?.count())
+/// How many descriptors are open, but for files in this folder.
+pub(crate) fn descriptors_outside(folder: &Path) -> Result<usize, Failure> {
+    let mut count = 0;
+    for entry in fs::read_dir("/proc/self/fd")? {
+        // One of them is the listing's own, before as well as after.
+        let target = fs::read_link(entry?.path()).unwrap_or_default();
+        count += usize::from(!target.starts_with(folder));
+    }
+    Ok(count)
+}
+
+/// Processor time of this process's threads of that name, in seconds: what other programs take does not count.
+pub(crate) fn thread_seconds(name: &str) -> Result<f64, Failure> {
+    let mut seconds = 0.0;
+    for entry in fs::read_dir("/proc/self/task")? {
+        let task = entry?.path();
+        if fs::read_to_string(task.join("comm"))?.trim() == name {
+            let times = fs::read_to_string(task.join("schedstat"))?;
+            let nanoseconds: f64 = times.split(' ').next().unwrap_or_default().parse()?;
+            seconds += nanoseconds / 1e9;
+        }
+    }
+    Ok(seconds)
 }
 
 fn number(text: &str, name: &str) -> Result<u64, Failure> {
@@ -62,6 +81,21 @@ fn number(text: &str, name: &str) -> Result<u64, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_is_known_by_its_name() {
+        let work = || {
+            let named = std::thread::Builder::new().name("busy".into());
+            let spent = named.spawn(|| {
+                let begun = std::time::Instant::now();
+                while thread_seconds("busy").unwrap() == 0.0 && begun.elapsed().as_secs() < 10 {}
+                thread_seconds("busy").unwrap()
+            });
+            spent.unwrap().join().unwrap()
+        };
+        assert!(work() > 0.0);
+        assert_eq!(thread_seconds("nobody").unwrap(), 0.0);
+    }
 
     #[test]
     fn a_number_is_found_by_its_whole_name() {

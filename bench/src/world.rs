@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::gate::{self, Gate};
 use crate::machine::Machine;
+use crate::process::thread_seconds;
 use crate::{Effort, Failure};
 
 /// The name of the container that waits, and of its type.
@@ -43,7 +44,7 @@ impl Bed {
     pub(crate) fn store(&self) -> Result<OnDisk, Failure> {
         let folder = tempfile::Builder::new().prefix("store-").tempdir_in(&self.folder)?;
         let store = Arc::new(DiskStore::open(folder.path())?);
-        Ok(OnDisk { store, _folder: folder })
+        Ok(OnDisk { store, folder })
     }
 }
 
@@ -55,7 +56,13 @@ fn engine(folder: &Path, tracker: Option<TrackerKind>) -> Result<JsType, Failure
 /// A store on the disk, and its folder.
 pub(crate) struct OnDisk {
     pub(crate) store: Arc<DiskStore>,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+impl OnDisk {
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 /// A running hypervisor.
@@ -64,11 +71,16 @@ pub(crate) struct World {
     hypervisor: Hypervisor,
 }
 
+/// The thread that runs turns.
+const CORE: &str = "everturn-core";
+
 /// What came of many messages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Handled {
     /// From the first in the queue to the last receipt.
     pub(crate) seconds: f64,
+    /// Processor time of the thread that runs turns.
+    pub(crate) core_seconds: f64,
     pub(crate) done: usize,
     pub(crate) thrown: usize,
 }
@@ -118,11 +130,12 @@ impl World {
         let waiting = self.hypervisor.send(&gate, Message::default());
         let mut receipts: Vec<_> = data.map(|data| self.hypervisor.send(to, message(data))).collect();
         let last = receipts.pop().ok_or("there is nothing to handle")?;
-        let begun = Instant::now();
+        let (core, begun) = (thread_seconds(CORE)?, Instant::now());
         drop(open);
         let last = self.runtime.block_on(last)?;
         let seconds = begun.elapsed().as_secs_f64();
-        let mut handled = Handled { seconds, done: 0, thrown: 0 };
+        let core_seconds = thread_seconds(CORE)? - core;
+        let mut handled = Handled { seconds, core_seconds, ..Handled::default() };
         handled.count(&last);
         self.runtime.block_on(async {
             waiting.await?;
@@ -142,8 +155,8 @@ impl World {
         count: usize,
         under_way: usize,
     ) -> Result<Handled, Failure> {
-        let mut handled = Handled { seconds: 0.0, done: 0, thrown: 0 };
-        let begun = Instant::now();
+        let mut handled = Handled::default();
+        let (core, begun) = (thread_seconds(CORE)?, Instant::now());
         self.runtime.block_on(async {
             let mut receipts = VecDeque::with_capacity(under_way);
             for _ in 0..count {
@@ -160,6 +173,7 @@ impl World {
             Ok::<(), Failure>(())
         })?;
         handled.seconds = begun.elapsed().as_secs_f64();
+        handled.core_seconds = thread_seconds(CORE)? - core;
         Ok(handled)
     }
 

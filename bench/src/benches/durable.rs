@@ -46,6 +46,7 @@ struct Loaded {
     page_bytes_per_turn: f64,
     syncs: u64,
     raw_micros: f64,
+    core_micros_per_turn: f64,
 }
 
 impl Durable<'_> {
@@ -65,9 +66,10 @@ impl Durable<'_> {
             figure(0.7 * allowed)
         );
         let note = format!(
-            "{UNDER_WAY} under way; {} syncs for {} turns",
+            "{UNDER_WAY} under way; {} syncs for {} turns; {} us of processor time a turn",
             figure(syncs),
-            figure(LOADED_TURNS as f64)
+            figure(LOADED_TURNS as f64),
+            figure(of(|run| run.core_micros_per_turn))
         );
         let target = Target::AtLeast(LOAD_TARGET.min(0.7 * allowed));
         let what = "durable JS turns, one container, under load";
@@ -101,6 +103,7 @@ impl Durable<'_> {
             page_bytes_per_turn: written.pages as f64 / turns,
             syncs,
             raw_micros: micros(raw),
+            core_micros_per_turn: handled.core_seconds * 1e6 / turns,
         })
     }
 

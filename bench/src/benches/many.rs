@@ -4,7 +4,7 @@ use everturn::Settings;
 
 use crate::Failure;
 use crate::durations::figure;
-use crate::process::{Memory, descriptors};
+use crate::process::{Memory, descriptors_outside};
 use crate::table::{Row, Table, Target};
 use crate::world::{Bed, World, numbers};
 
@@ -46,7 +46,7 @@ pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
     // Whatever is made once in a process is there before.
     let first = world.root("first", PROGRAM)?;
     world.load(&first, &message, 1000, 100)?.expect(1000, 0)?;
-    let (before, open_before) = (Memory::now()?, descriptors()?);
+    let (before, open_before) = (Memory::now()?, descriptors_outside(disk.folder())?);
     let mut all = Vec::new();
     for number in 0..CONTAINERS {
         all.push(world.root(&format!("c{number}"), PROGRAM)?);
@@ -57,22 +57,22 @@ pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
     // The core has heard of the last commit when it has answered once more.
     world.ask(&first, &message)?;
     let footprints = all.iter().take(1).map(|id| world.footprint(id)).collect::<Result<Vec<_>, _>>()?;
-    let (after, open_after) = (Memory::now()?, descriptors()?);
+    let (after, open_after) = (Memory::now()?, descriptors_outside(disk.folder())?);
     let each = |after: u64, before: u64| (after.saturating_sub(before)) as f64 * 1.024 / CONTAINERS as f64;
-    let (resident, private) = (each(after.resident, before.resident), each(after.private, before.private));
+    let (resident, views) = (each(after.resident, before.resident), each(after.views, before.views));
     let tables = each(after.page_tables, before.page_tables);
     let bookkeeping = footprints.first().map_or(0, |footprint| footprint.bookkeeping_bytes);
     let note = format!(
-        "all the process's growth, store included; {} KB of it shared with no other mapping; beside it {} KB of page \
-         tables; by its own account a container keeps {} KB of books",
-        figure(private),
+        "all that the process grew by, the store's buffers too; {} KB of it are views of the one engine image; beside it \
+         {} KB of page tables; by its own account a container keeps {} KB of books",
+        figure(views),
         figure(tables),
         figure(bookkeeping as f64 / 1000.0)
     );
     let what = format!("resident per JS container, {CONTAINERS} of them");
     table.add(Row::new(what, Target::AtMost(300.0), resident, "KB").note(note));
     let grown = open_after as f64 - open_before as f64;
-    let note = format!("{open_before} before, {open_after} after");
+    let note = format!("{open_before} before, {open_after} after; the store's files not counted");
     table.add(Row::new("descriptors more for these", Target::AtMost(0.0), grown, "").note(note));
     world.stop()
 }

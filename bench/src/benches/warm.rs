@@ -4,7 +4,7 @@ use everturn::Settings;
 
 use super::COUNTER;
 use crate::Failure;
-use crate::durations::median;
+use crate::durations::{figure, median};
 use crate::table::{Row, Table, Target};
 use crate::world::{Bed, World, numbers};
 
@@ -19,11 +19,13 @@ pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
     let message = numbers([("n", 1)])?;
     let burst = || {
         let handled = world.gather(&counter, std::iter::repeat_n(&message[..], TURNS))?.expect(TURNS, 0)?;
-        Ok::<f64, Failure>(handled.seconds * 1e6 / TURNS as f64)
+        let of_one = |seconds: f64| seconds * 1e6 / TURNS as f64;
+        Ok::<_, Failure>((of_one(handled.seconds), of_one(handled.core_seconds)))
     };
     burst()?;
-    let micros = (0..bed.effort.of(15)).map(|_| burst()).collect::<Result<_, _>>()?;
-    let note = format!("{TURNS} in the queue, one batch");
+    let runs = (0..bed.effort.of(15)).map(|_| burst()).collect::<Result<Vec<_>, _>>()?;
+    let (micros, core): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
+    let note = format!("{TURNS} in the queue, one batch; {} us of it processor time", figure(median(core)));
     let what = "warm JS turn, queue to receipt, no disk";
     table.add(Row::new(what, Target::AtMost(2.0), median(micros), "us").note(note));
     world.stop()
