@@ -3,6 +3,7 @@
 
 mod containers;
 mod determinism;
+mod engine;
 mod layers;
 mod message_path;
 mod persistence;
