@@ -36,24 +36,6 @@ const SHIM_UNITS: [&str; 10] = [
 /// The prelude, in the order in which it runs.
 const PRELUDE: [&str; 6] = ["inspect.js", "cid.js", "text.js", "console.js", "clone.js", "names.js"];
 
-/// The one thing that is changed in QuickJS: its interpreter asks `hot.c` first. Each text stands in `quickjs.c` exactly once.
-const HOOKS: [(&str, &str); 2] = [
-    (
-        "/* argv[] is modified if (flags & JS_CALL_FLAG_COPY_ARGV) = 0. */\nstatic JSValue JS_CallInternal(",
-        "#include \"hot.c\"\nstatic JSValue JS_CallInternal(",
-    ),
-    (
-        "#define SWITCH(pc)      DUMP_BYTECODE_OR_DONT(pc) switch (opcode = *pc++)",
-        "#define SWITCH(pc) \\\n\
-         if (hot_opcodes[*pc]) { \\\n\
-             uint64_t stopped = hot_run(pc, sp, var_buf, arg_buf, var_refs, b->cpool); \\\n\
-             pc = (uint8_t *)(uintptr_t)(uint32_t)stopped; \\\n\
-             sp = (JSValue *)(uintptr_t)(stopped >> 32); \\\n\
-         } \\\n\
-         switch (opcode = *pc++)",
-    ),
-];
-
 /// What the host may limit or must know is fixed here: 1 MiB of stack below everything else.
 const LINK_FLAGS: [&str; 8] = [
     "--no-entry",
@@ -228,7 +210,6 @@ fn wrong_sources(path: &Path, what: &str) -> String {
 /// A message with what the compiler said.
 pub(crate) fn build(inputs: &Inputs, out: &Path, compiler: &Compiler) -> Result<PathBuf, String> {
     write_prelude(&inputs.engine.join("prelude"), &out.join("prelude.h"))?;
-    write_hooked(&inputs.sources.join("quickjs/quickjs.c"), &out.join("quickjs-hooked.c"))?;
     let shim = SHIM_UNITS.iter().map(|name| inputs.engine.join("shim").join(name));
     let sources = SOURCE_UNITS.iter().map(|name| inputs.sources.join(name));
     let units: Vec<PathBuf> = shim.chain(sources).collect();
@@ -332,17 +313,6 @@ fn write_prelude(folder: &Path, header: &Path) -> Result<(), String> {
     text.push_str(&table);
     text.push_str("};\n");
     fs::write(header, text).map_err(|error| format!("{}: {error}", header.display()))
-}
-
-fn write_hooked(source: &Path, hooked: &Path) -> Result<(), String> {
-    let mut text = read_text(source)?;
-    for (original, replacement) in HOOKS {
-        if text.matches(original).count() != 1 {
-            return Err(format!("{}: this does not stand there exactly once: {original}", source.display()));
-        }
-        text = text.replacen(original, replacement, 1);
-    }
-    fs::write(hooked, text).map_err(|error| format!("{}: {error}", hooked.display()))
 }
 
 fn read_text(path: &Path) -> Result<String, String> {

@@ -1,5 +1,5 @@
 /* QuickJS and what needs its internals, as one translation unit. */
-#include "quickjs-hooked.c" /* quickjs.c with hot.c in it, see the build script */
+#include "quickjs.c"
 #include "shim.h"
 #include "inside.c"
 #include "write.c"
