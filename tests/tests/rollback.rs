@@ -79,7 +79,7 @@ fn program(seed: u64) -> Vec<Step> {
             Step { line: line + "; 0", throws }
         })
         .collect();
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         // A throw after some turns that were done: in the middle of every longer span.
         let middle = steps.len() / 2;
         steps[middle].throws = true;
