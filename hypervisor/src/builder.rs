@@ -142,9 +142,11 @@ impl Builder {
             let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);
             thread.spawn(run).map_err(|error| HypervisorError::Stopped(format!("no thread: {error}")))
         };
-        spawn("everturn-core", Box::new(move || core.run(&inbox)))?;
-        spawn("everturn-commit", Box::new(move || committer.run(&outbox, &to_core)))?;
-        Ok(Hypervisor::new(commands, types, failure, interrupt, self.clock))
+        let threads = vec![
+            spawn("everturn-core", Box::new(move || core.run(&inbox)))?,
+            spawn("everturn-commit", Box::new(move || committer.run(&outbox, &to_core)))?,
+        ];
+        Ok(Hypervisor::new(commands, types, failure, interrupt, self.clock, threads))
     }
 }
 

@@ -307,8 +307,12 @@ impl Core {
     }
 
     /// Makes everything durable, then ends.
-    fn stop(&mut self, commands: &Receiver<Command>, reply: Reply<()>) -> Result<(), HypervisorError> {
-        self.open.outputs.push(Output::Done(reply));
+    fn stop(
+        &mut self,
+        commands: &Receiver<Command>,
+        reply: Option<Reply<()>>,
+    ) -> Result<(), HypervisorError> {
+        self.open.outputs.extend(reply.map(Output::Done));
         self.cut()?;
         while self.in_flight > 0 {
             match commands.recv() {

@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 
 use everturn_dag::{Cid, Ipld};
 use everturn_exo_interface::{ContainerType, Footprint};
@@ -17,11 +18,25 @@ use crate::{Builder, HypervisorError, Receipt};
 /// A running hypervisor. Clones are the same one; it ends with [`Hypervisor::stop`] or with its last clone.
 #[derive(Clone)]
 pub struct Hypervisor {
-    commands: Sender<Command>,
+    commands: Arc<Commands>,
     types: Types,
     failure: Arc<OnceLock<String>>,
     interrupt: Arc<AtomicBool>,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    threads: Threads,
+}
+
+/// The core's and the committer's, until they are waited for.
+type Threads = Arc<Mutex<Vec<JoinHandle<()>>>>;
+
+/// The way to the core. The last clone's end is the hypervisor's.
+struct Commands(Sender<Command>);
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        // A core that has stopped needs no telling.
+        let _ = self.0.send(Command::Stop(None));
+    }
 }
 
 /// What can be seen of a container from outside.
@@ -55,15 +70,23 @@ impl Hypervisor {
         failure: Arc<OnceLock<String>>,
         interrupt: Arc<AtomicBool>,
         clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+        threads: Vec<JoinHandle<()>>,
     ) -> Hypervisor {
-        Hypervisor { commands, types, failure, interrupt, clock }
+        Hypervisor {
+            commands: Arc::new(Commands(commands)),
+            types,
+            failure,
+            interrupt,
+            clock,
+            threads: Arc::new(Mutex::new(threads)),
+        }
     }
 
     /// Makes a container type available under a name. Stored containers of it run from now on.
     pub fn register_container(&self, name: &str, container_type: impl ContainerType + 'static) {
         self.types.register(name, Arc::new(container_type));
         // A core that is gone has nothing to be told.
-        let _ = self.commands.send(Command::Registered);
+        let _ = self.commands.0.send(Command::Registered);
     }
 
     /// Makes a root container and runs its first turn. The empty name is the unnamed root.
@@ -106,7 +129,8 @@ impl Hypervisor {
     }
 
     /// Sends a message to a root container. It is under way when this returns; the future resolves to its
-    /// receipt when its turn is durable.
+    /// receipt when its turn is durable, or to [`HypervisorError::Message`] if its data are not one canonical dag-cbor
+    /// value or larger than the limit.
     pub fn send(
         &self,
         to: &ContainerId,
@@ -202,12 +226,19 @@ impl Hypervisor {
         self.interrupt.store(true, Ordering::Relaxed);
     }
 
-    /// Makes everything done so far durable and ends.
+    /// Makes everything done so far durable and ends; the store can be opened again afterwards.
     ///
     /// # Errors
     /// If that failed, or something had failed before.
     pub async fn stop(self) -> Result<(), HypervisorError> {
-        self.ask(Command::Stop).await
+        let stopped = self.ask(|reply| Command::Stop(Some(reply))).await;
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended =
+            tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join)).await;
+        match ended {
+            Ok(Ok(())) => stopped,
+            _ => stopped.and(Err(HypervisorError::Stopped("one of its threads panicked".into()))),
+        }
     }
 
     fn ask<T, C: FnOnce(Reply<T>) -> Command>(
@@ -215,7 +246,7 @@ impl Hypervisor {
         command: C,
     ) -> impl Future<Output = Result<T, HypervisorError>> + use<T, C> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.commands.send(command(reply)).is_ok();
+        let sent = self.commands.0.send(command(reply)).is_ok();
         let failure = self.failure.clone();
         async move {
             let stopped = || {

@@ -151,3 +151,24 @@ fn requests_that_make_no_sense_are_errors_for_the_host() {
     assert!(world.block_on(hypervisor.create_state_root(&nobody, everturn::Ticks::MAX)).is_err());
     assert!(world.block_on(hypervisor.evaluate(&nobody, "f", "1")).is_err());
 }
+
+#[test]
+fn a_host_is_held_to_what_messages_may_be() {
+    let mut settings = everturn::Settings::default();
+    settings.limits.message_bytes_max = 1_000;
+    let world =
+        World::with("var got = 0; function message(m) { got++; }", Ways { settings, ..Ways::default() });
+    let hypervisor = world.hypervisor().clone();
+    let send = |data: Vec<u8>| {
+        let message = everturn::Message { data, ..everturn::Message::default() };
+        world.block_on(hypervisor.send(&world.root, message))
+    };
+    assert!(send(vec![0xf6]).is_ok());
+    for (data, why) in
+        [(vec![], "end"), (vec![0x18, 0x01], ""), (vec![0xf6, 0xf6], ""), (vec![0x40; 1_001], "limit")]
+    {
+        let error = send(data).unwrap_err();
+        assert!(matches!(error, everturn::HypervisorError::Message(_)), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}

@@ -284,3 +284,6 @@ impl Host {
         self.turn.set_burnt(Ticks(self.fuel.saturating_sub(fuel_left)));
     }
 }
+
+#[cfg(test)]
+mod tests;

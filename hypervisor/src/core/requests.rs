@@ -50,7 +50,8 @@ pub(crate) enum Command {
         touched: Vec<ContainerId>,
     },
     Failed(String),
-    Stop(Reply<()>),
+    /// Makes everything done so far durable and ends; nobody may be waiting for it.
+    Stop(Option<Reply<()>>),
 }
 
 impl Pending {
@@ -103,15 +104,15 @@ impl Core {
             self.open.outputs.push(Output::Created(reply, answer));
             return;
         }
-        if self.types.find(&container_type).is_none() {
-            return drop(reply.send(Err(HypervisorError::UnknownType(container_type))));
+        let message = Message { data, ..Message::default() };
+        if let Err(error) = self.types.get(&container_type).and(self.check(&message)) {
+            return drop(reply.send(Err(error)));
         }
         if let Some(cid) = id.cid() {
             self.open.batch.put(Space::Blocks, cid.to_bytes(), ContainerId::root_node(name));
         }
         self.running.insert(id, ExoInterface::create(id, container_type.into(), None));
         let receipt = self.await_receipt(Awaited::Creation(reply));
-        let message = Message { data, ..Message::default() };
         self.put_input(id, Kind::Create, message, 0, receipt);
     }
 
@@ -119,12 +120,25 @@ impl Core {
         let Some(exo) = self.running.get(&to).filter(|exo| exo.record().parent.is_none()) else {
             return drop(reply.send(Err(HypervisorError::NoSuchContainer(to.to_string()))));
         };
-        if let Err(error) = self.types.get(&exo.record().container_type) {
+        if let Err(error) = self.types.get(&exo.record().container_type).and(self.check(&message)) {
             return drop(reply.send(Err(error)));
         }
         self.lower_interrupt();
         let receipt = self.await_receipt(Awaited::Receipt(reply));
         self.put_input(to, kind, message, date_ms, receipt);
+    }
+
+    /// Holds a host's message to what a container's has to keep.
+    fn check(&self, message: &Message) -> Result<(), HypervisorError> {
+        let (bytes, bytes_max) = (message.data.len(), self.settings.limits.message_bytes_max);
+        if bytes > bytes_max {
+            return Err(HypervisorError::Message(format!("it has {bytes} bytes, the limit is {bytes_max}")));
+        }
+        if !message.ports.is_empty() {
+            return Err(HypervisorError::Message("a host holds no ports that it could move".into()));
+        }
+        everturn_dag::node::validate(&message.data)
+            .map_err(|error| HypervisorError::Message(error.to_string()))
     }
 
     fn await_receipt(&mut self, awaited: Awaited) -> ReceiptId {

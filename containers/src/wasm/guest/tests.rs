@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use everturn_heap::{NothingCommitted, TrackerKind};
+
+use super::*;
+use crate::wasm::program::Runtime;
+
+/// A guest that writes where it is told, grows, traps, runs for ever, and uses stack.
+const GUEST: &str = r#"(module
+    (memory (export "memory") 2)
+    (global $sp (export "__stack_pointer") (mut i32) (i32.const 65536))
+    (data (i32.const 70000) "begun")
+    (func (export "write") (param i32 i32) (i32.store (local.get 0) (local.get 1)))
+    (func (export "trap") (param i32 i32)
+        (i32.store (local.get 0) (local.get 1))
+        (drop (memory.grow (i32.const 3)))
+        (i32.store (i32.const 200000) (i32.const 7))
+        unreachable)
+    (func (export "for_ever") (loop (br 0)))
+    (func (export "stack") (param i32)
+        (local $frame i32)
+        (local.set $frame (i32.sub (global.get $sp) (i32.const 4096)))
+        (global.set $sp (local.get $frame))
+        (i32.store (local.get $frame) (local.get 0))
+        (global.set $sp (i32.add (local.get $frame) (i32.const 4096))))
+)"#;
+
+fn program(wat: &str, tracker: TrackerKind) -> Result<Program, WasmError> {
+    let runtime = Arc::new(Runtime::new(None, Some(tracker))?);
+    Program::prepare(&runtime, wat::parse_str(wat).unwrap(), "", &|_| {})
+}
+
+fn memory(guest: &Guest) -> Vec<u8> {
+    let mut bytes = vec![0; guest.heap.region().bytes() as usize];
+    guest.heap.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_trap_is_undone_memory_size_and_all() {
+    for tracker in TrackerKind::ALL {
+        let program = program(GUEST, tracker).unwrap();
+        let mut guest = Guest::start(&program, program.heap(1 << 20).unwrap()).unwrap();
+        let write = guest.function::<(i32, i32), ()>("write").unwrap();
+        assert!(matches!(guest.call(&write, (70_000, 1), 1_000).unwrap(), Ended::Returned(())));
+        guest.heap.savepoint(&NothingCommitted).unwrap();
+        let before = memory(&guest);
+        let trap = guest.function::<(i32, i32), ()>("trap").unwrap();
+        match guest.call(&trap, (4, 9), 100_000).unwrap() {
+            Ended::Trapped(why) => assert!(why.contains("unreachable"), "{why}"),
+            _ => panic!("it traps"),
+        }
+        guest.rollback(&program, &NothingCommitted).unwrap();
+        assert!(memory(&guest) == before, "{tracker}: as before, 2 wasm pages long");
+        // The instance is a new one, since its memory cannot shrink; it works on the same heap.
+        let write = guest.function::<(i32, i32), ()>("write").unwrap();
+        assert!(matches!(guest.call(&write, (131_068, 5), 1_000).unwrap(), Ended::Returned(())));
+        assert!(matches!(guest.call(&write, (131_072, 5), 1_000).unwrap(), Ended::Trapped(_)));
+    }
+}
+
+#[test]
+fn fuel_ends_what_never_ends_and_a_person_may_too() {
+    let program = program(GUEST, TrackerKind::Compare).unwrap();
+    let mut guest = Guest::start(&program, program.heap(1 << 20).unwrap()).unwrap();
+    let for_ever = guest.function::<(), ()>("for_ever").unwrap();
+    assert!(matches!(guest.call(&for_ever, (), 1_000_000).unwrap(), Ended::OutOfFuel));
+    let raised = AtomicBool::new(true);
+    let ended = guest.call_interruptible(&program, &for_ever, (), u64::MAX / 2, &raised).unwrap();
+    assert!(matches!(ended, Ended::Interrupted));
+    assert!(!raised.load(Ordering::Relaxed), "the flag is lowered with what it ended");
+    let write = guest.function::<(i32, i32), ()>("write").unwrap();
+    assert!(matches!(guest.call(&write, (0, 1), 1_000).unwrap(), Ended::Returned(())));
+}
+
+#[test]
+fn the_stack_that_a_turn_used_is_wiped() {
+    let program = program(GUEST, TrackerKind::Compare).unwrap();
+    let mut guest = Guest::start(&program, program.heap(1 << 20).unwrap()).unwrap();
+    let before = memory(&guest);
+    let stack = guest.function::<i32, ()>("stack").unwrap();
+    guest.call(&stack, 77, 1_000).unwrap();
+    assert!(memory(&guest) != before);
+    guest.finish_turn().unwrap();
+    assert!(memory(&guest) == before);
+}
+
+#[test]
+fn what_a_container_may_not_have_is_named() {
+    let refused = [
+        ("(module (memory 1) (func $f) (start $f))", "start function"),
+        ("(module (import \"env\" \"m\" (memory 1)))", "imported memory"),
+        ("(module (import \"env\" \"g\" (global i32)))", "imported global"),
+        ("(module (memory 1) (data (i32.const 65536) \"x\"))", "data segment"),
+    ];
+    for (wat, what) in refused {
+        let error = program(wat, TrackerKind::Compare).err().unwrap();
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    let runtime = Arc::new(Runtime::new(None, Some(TrackerKind::Compare)).unwrap());
+    let invalid = Program::prepare(&runtime, b"\0asm nonsense".to_vec(), "", &|_| {}).err().unwrap();
+    assert!(matches!(invalid, WasmError::Invalid(_)), "{invalid}");
+}
