@@ -1,11 +1,11 @@
 //! WebAssembly containers: a module on a persistent heap.
 //!
 //! A guest's linear memory is a [`Heap`](everturn_heap::Heap): what it writes is its state. Memory and mutable
-//! globals are all the state that a guest has; [`instrument`] sees to that.
+//! globals are all the state that a guest has; `instrument` sees to that.
 //!
-//! In reading order: [`config`] (how code is compiled), [`instrument`] (what is changed in a module first),
-//! [`program`] (a module ready to run, and its image), [`guest`] (one instance), [`syscalls`] (what it may call),
-//! [`rows`] (how its state lies in the store), [`flush`] (how that state becomes a DAG).
+//! In reading order: `config` (how code is compiled), `instrument` (what is changed in a module first),
+//! `program` (a module ready to run, and its image), `guest` (one instance), `syscalls` (what it may call),
+//! `rows` (how its state lies in the store), `flush` (how that state becomes a DAG).
 
 pub(crate) mod cache;
 pub(crate) mod config;
