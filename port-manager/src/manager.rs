@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, Delivery, Nonce, Port, PortName, PortRef, Ticks};
+use crate::{ContainerId, Delivery, Kind, Nonce, Port, PortName, PortRef, Ticks};
 
 /// Where a message waits: in the entry port, written by the parent (or the host), or in a named port.
 ///
@@ -45,8 +45,8 @@ pub struct Bindings {
 }
 
 /// One container's ports, queues and nonce.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Record", into = "Record")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Record")]
 pub struct PortManager {
     nonce: Nonce,
     entry: VecDeque<Delivery>,
@@ -56,7 +56,7 @@ pub struct PortManager {
 }
 
 /// The durable part; the indexes are rebuilt from it.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Record {
     nonce: Nonce,
     entry: VecDeque<Delivery>,
@@ -214,9 +214,20 @@ impl From<Record> for PortManager {
     }
 }
 
-impl From<PortManager> for Record {
-    fn from(manager: PortManager) -> Self {
-        Record { nonce: manager.nonce, entry: manager.entry, ports: manager.ports }
+/// The durable part, by reference. Inputs of a host that waits for their receipts are not in it: they count as taken
+/// only with the batch of their turn, and whoever waits for them does not outlive the process. A creation is: its container has a record already.
+#[derive(Serialize)]
+struct RecordView<'a> {
+    nonce: Nonce,
+    entry: Vec<&'a Delivery>,
+    ports: &'a BTreeMap<PortName, Port>,
+}
+
+impl Serialize for PortManager {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let kept = |delivery: &&Delivery| delivery.receipt.is_none() || delivery.kind == Kind::Create;
+        let entry = self.entry.iter().filter(kept).collect();
+        RecordView { nonce: self.nonce, entry, ports: &self.ports }.serialize(to)
     }
 }
 
