@@ -127,7 +127,7 @@ impl World {
         let made = self.hypervisor.get_or_create_instance(GATE, GATE, Ipld::Null);
         let gate = self.runtime.block_on(made)?;
         let open = gate::close();
-        let waiting = self.hypervisor.send(&gate, Message::default());
+        let waiting = self.hypervisor.send(&gate, message(&everturn::node::encode(&Ipld::Null)?));
         let mut receipts: Vec<_> = data.map(|data| self.hypervisor.send(to, message(data))).collect();
         let last = receipts.pop().ok_or("there is nothing to handle")?;
         let (core, begun) = (thread_seconds(CORE)?, Instant::now());
