@@ -7,9 +7,11 @@
 //! 1. A page without a kept copy has, at the savepoint, its committed version.
 //! 2. A page that was never `touched` has, at the savepoint and in every committed version, the image's bytes; the
 //!    source is not asked for it.
-//! 3. A page that differs from its savepoint is found by the next scan, or waits in `pending`.
+//! 3. A page that differs from its savepoint is found by the next scan, or waits in `pending`. A page that is not armed
+//!    is found by every scan, so leaving one unarmed costs a comparison and can lose nothing.
 //! 4. With a tracker that cannot forget, every touched page that was compared once keeps its copy.
 
+mod heat;
 mod kept;
 mod load;
 mod trim;
@@ -22,10 +24,11 @@ use crate::changes::{Changes, PageChange};
 use crate::error::HeapError;
 use crate::image::Image;
 use crate::page::{PAGE_BYTES, Page, PageIndex, PageRun, PageSet, ZERO_PAGE};
-use crate::region::{Extent, Region};
+use crate::region::{Extent, Region, machine_page_bytes};
 use crate::source::{PageSource, Sourced};
 use crate::tracker::{After, TrackerKind};
 
+use heat::Heat;
 use kept::Kept;
 pub use load::Loader;
 pub use trim::TrimReport;
@@ -49,6 +52,9 @@ impl Default for HeapSettings {
     }
 }
 
+/// A rollback writes the image's bytes into so many pages; if there are more it gives their memory back.
+const INITIAL_IN_PLACE_MAX: usize = 64;
+
 /// What [`Heap::savepoint`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SavepointReport {
@@ -65,8 +71,8 @@ pub struct SavepointReport {
 pub struct RollbackReport {
     /// Pages whose savepoint bytes were put back.
     pub pages_restored: usize,
-    /// Pages that gave way to the image's.
-    pub pages_dropped: usize,
+    /// Pages that got the image's bytes back.
+    pub pages_initial: usize,
     /// Whether the size went back, too.
     pub growth: Growth,
 }
@@ -91,6 +97,7 @@ pub struct Heap {
     unsent: Vec<PageIndex>,
     /// Found by a scan and not dealt with yet; empty unless a call failed.
     pending: Vec<PageRun>,
+    heat: Heat,
     savepoint_bytes: u64,
     sent_bytes: u64,
 }
@@ -113,6 +120,7 @@ impl Heap {
             touched: PageSet::default(),
             unsent: Vec::new(),
             pending: Vec::new(),
+            heat: Heat::default(),
             savepoint_bytes: image.bytes(),
             sent_bytes: image.bytes(),
         })
@@ -144,8 +152,9 @@ impl Heap {
     /// # Errors
     /// If a committed page cannot be read, or the system refuses a scan.
     pub fn savepoint(&mut self, committed: &dyn PageSource) -> Result<SavepointReport, HeapError> {
-        self.region.written(self.region.bytes(), After::Arm, &mut self.pending)?;
+        self.region.written(self.region.bytes(), After::Leave, &mut self.pending)?;
         let pages_read = self.read_missing(committed)?;
+        self.arm_cold()?;
         let mut report = SavepointReport { pages_read, ..SavepointReport::default() };
         let mut runs = std::mem::take(&mut self.pending);
         for page in runs.iter().flat_map(|run| run.pages()) {
@@ -164,27 +173,26 @@ impl Heap {
     /// If a committed page cannot be read, or the system refuses a call.
     pub fn rollback(&mut self, committed: &dyn PageSource) -> Result<RollbackReport, HeapError> {
         self.region.written(self.savepoint_bytes, After::Leave, &mut self.pending)?;
-        let (mut pages_restored, mut drop_runs) = (0, Vec::new());
-        let mut buffer = ZERO_PAGE;
-        let savepoint_pages = self.savepoint_bytes / PAGE_BYTES as u64;
-        let found = self.pending.iter().flat_map(|run| run.pages());
-        for page in found.filter(|page| u64::from(page.0) < savepoint_pages) {
-            match self.version(page, committed, &mut buffer)? {
-                Some(bytes) if self.region.page(page) != bytes => {
-                    self.region.set_page(page, bytes);
+        self.read_missing(committed)?;
+        let (mut pages_restored, mut initial) = (0, Vec::new());
+        let found = self.pending.iter().filter_map(|run| run.below(self.savepoint_bytes));
+        for page in found.flat_map(|run| run.pages()) {
+            match self.kept.get(&page) {
+                Some(kept) if *kept.bytes != *self.region.page(page) => {
+                    self.region.set_page(page, &kept.bytes);
                     pages_restored += 1;
                 }
-                None if self.is_private(page) => PageRun::push_page(&mut drop_runs, page),
+                None if !self.image.equals(page, self.region.page(page)) => initial.push(page),
                 _ => {}
             }
         }
-        for run in &drop_runs {
-            self.region.reset(*run)?;
-        }
+        self.make_initial(&initial)?;
         let growth = self.take_growth_back()?;
-        self.arm_pending()?;
-        let pages_dropped = drop_runs.iter().map(|run| run.count as usize).sum();
-        Ok(RollbackReport { pages_restored, pages_dropped, growth })
+        // What was found stays unarmed. It equals its savepoint now, and whatever is written to it before the next scan
+        // that scan compares (invariant 3). A container that throws writes the same pages again: to have the system
+        // protect them and lift that at once would cost more than all else here.
+        self.pending.clear();
+        Ok(RollbackReport { pages_restored, pages_initial: initial.len(), growth })
     }
 
     /// Everything that changed between the last call and the savepoint. Whatever was written since the savepoint is
@@ -253,6 +261,7 @@ impl Heap {
             + self.touched.resident_bytes()
             + self.unsent.capacity() * size_of::<PageIndex>()
             + self.pending.capacity() * size_of::<PageRun>()
+            + self.heat.resident_bytes()
     }
 
     /// Whether savepoint bytes may be dropped once they are committed: the tracker will not name the page again until
@@ -314,9 +323,21 @@ impl Heap {
         Ok((sourced == Sourced::Found).then_some(&*buffer))
     }
 
-    /// Whether a found page is a copy of our own. Where the tracker does not say, a difference does.
-    fn is_private(&self, page: PageIndex) -> bool {
-        self.tracker() != TrackerKind::Compare || !self.image.equals(page, self.region.page(page))
+    /// Gives pages the image's bytes: in place if they are few, as a stack's are, that the next turn writes again; else
+    /// their copies go back to the system.
+    fn make_initial(&self, pages: &[PageIndex]) -> Result<(), HeapError> {
+        if pages.len() <= INITIAL_IN_PLACE_MAX || machine_page_bytes() != PAGE_BYTES as u64 {
+            for &page in pages {
+                self.region.set_page(page, self.image.page(page).unwrap_or(&ZERO_PAGE));
+            }
+            return Ok(());
+        }
+        let mut runs = Vec::new();
+        pages.iter().for_each(|page| PageRun::push_page(&mut runs, *page));
+        runs.iter().try_for_each(|run| {
+            self.region.reset(*run)?;
+            self.region.arm(*run)
+        })
     }
 
     fn take_growth_back(&mut self) -> Result<Growth, HeapError> {
@@ -327,13 +348,18 @@ impl Heap {
         Ok(Growth::TakenBack)
     }
 
-    fn arm_pending(&mut self) -> Result<(), HeapError> {
-        let bytes = self.region.bytes();
-        for run in self.pending.iter().filter_map(|run| run.below(bytes)) {
-            self.region.arm(run)?;
+    /// Arms what was found, but for hot pages.
+    fn arm_cold(&mut self) -> Result<(), HeapError> {
+        if !self.forgets() {
+            return Ok(());
         }
-        self.pending.clear();
-        Ok(())
+        // Where the machine's pages are larger than ours only whole runs of a scan can be armed.
+        let cold = (machine_page_bytes() == PAGE_BYTES as u64).then(|| self.heat.cold_of(&self.pending));
+        match cold.flatten() {
+            Some(runs) => runs.iter().try_for_each(|run| self.region.arm(*run)),
+            // One call for all. It names pages that are in `pending`, and no others: nobody writes meanwhile.
+            None => self.region.written(self.region.bytes(), After::Arm, &mut Vec::new()),
+        }
     }
 }
 

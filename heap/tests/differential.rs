@@ -18,7 +18,8 @@ fn lead(seed: u64, bytes: u64, bytes_max: u64, steps: usize) {
         let deed = random.below(100);
         let place = format!("seed {seed}, step {step}, deed {deed}");
         match deed {
-            0..30 => world.write_some(&mut random),
+            0..24 => world.write_some(&mut random),
+            24..30 => world.write_again_and_again(&mut random, &place),
             30..36 => world.write_pages(&mut random),
             36..42 => world.wipe(&mut random),
             42..45 => world.write_what_is_there(&mut random),
@@ -67,6 +68,45 @@ fn every_tracker_is_there_on_this_machine_or_says_why_not() {
                 assert!(!why.is_empty());
             }
             Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn a_page_written_again_after_going_back_is_found() {
+    for mut heap in model::heaps(&[1; 3 * PAGE_BYTES], MIB) {
+        let kind = heap.tracker();
+        let mut byte = [0];
+        for value in 2..20 {
+            // Page 1 has a savepoint of its own from the second round on, page 9 is the image's for ever.
+            for offset in [PAGE_BYTES as u64, 9 * PAGE_BYTES as u64] {
+                heap.write(offset, &[100 + value]).unwrap();
+            }
+            heap.rollback(&NothingCommitted).unwrap();
+            heap.read(9 * PAGE_BYTES as u64, &mut byte).unwrap();
+            assert_eq!(byte, [0], "{kind}");
+            heap.write(PAGE_BYTES as u64, &[value]).unwrap();
+            assert_eq!(heap.savepoint(&NothingCommitted).unwrap().pages_changed, 1, "{kind}");
+            heap.write(PAGE_BYTES as u64, &[200 + value]).unwrap();
+            heap.rollback(&NothingCommitted).unwrap();
+            heap.read(PAGE_BYTES as u64, &mut byte).unwrap();
+            assert_eq!(byte, [value], "{kind}");
+        }
+    }
+}
+
+#[test]
+fn many_pages_that_give_way_to_the_image_are_found_again() {
+    for mut heap in model::heaps(&[1; 2 << 20], 4 * MIB) {
+        let kind = heap.tracker();
+        for pages in [10, 64, 65, 400] {
+            for page in 0..pages {
+                heap.write(page * PAGE_BYTES as u64, &[2; 9]).unwrap();
+            }
+            assert_eq!(heap.rollback(&NothingCommitted).unwrap().pages_initial, pages as usize, "{kind}");
+            heap.write(5 * PAGE_BYTES as u64, &[3]).unwrap();
+            assert_eq!(heap.rollback(&NothingCommitted).unwrap().pages_initial, 1, "{kind}");
+            assert_eq!(heap.savepoint(&NothingCommitted).unwrap().pages_changed, 0, "{kind}");
         }
     }
 }

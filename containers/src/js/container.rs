@@ -7,6 +7,7 @@ use everturn_exo_interface::{
     Container, Exception, ExceptionKind, ExoError, Footprint, Input, Limits, StateReader, StateWriter, Turn,
     TypeContext, Verdict,
 };
+use everturn_heap::Growth;
 use everturn_port_manager::{Kind, Ticks};
 use wasmtime::TypedFunc;
 
@@ -222,9 +223,9 @@ impl Container for JsContainer {
 
     fn rollback(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {
         let committed = Self::committed(&self.rows, &self.program, state);
-        self.guest.rollback(&self.program, &committed).map_err(engine)?;
-        // The instance may be a new one.
-        self.exports = Exports::of(&mut self.guest).map_err(engine)?;
+        if self.guest.rollback(&self.program, &committed).map_err(engine)? == Growth::TakenBack {
+            self.exports = Exports::of(&mut self.guest).map_err(engine)?;
+        }
         Ok(())
     }
 

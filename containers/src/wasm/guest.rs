@@ -187,20 +187,21 @@ impl Guest {
         Ok(stack.low.set(&mut self.store, Val::I32(stack.top as i32))?)
     }
 
-    /// Puts memory, size and globals back to the savepoint.
+    /// Puts memory, size and globals back to the savepoint. If a growth was taken back the instance is a new one, and
+    /// functions taken from it before are void.
     pub(crate) fn rollback(
         &mut self,
         program: &Program,
         committed: &dyn PageSource,
-    ) -> Result<(), WasmError> {
-        let report = self.heap.rollback(committed)?;
-        if report.growth == Growth::TakenBack {
-            return self.restart(program);
+    ) -> Result<Growth, WasmError> {
+        let Growth::None = self.heap.rollback(committed)?.growth else {
+            self.restart(program)?;
+            return Ok(Growth::TakenBack);
+        };
+        if let Some(stack) = self.stack {
+            stack.reset(&mut self.store)?;
         }
-        match self.stack {
-            Some(stack) => stack.reset(&mut self.store),
-            None => Ok(()),
-        }
+        Ok(Growth::None)
     }
 
     /// Makes the instance anew in the same heap; the turn stays in.

@@ -1,6 +1,6 @@
 //! Filling a heap with a committed state.
 
-use super::{Heap, Kept};
+use super::{Heap, Heat, Kept};
 use crate::error::HeapError;
 use crate::page::{PAGE_BYTES, Page, PageIndex, PageRun};
 use crate::region::check_step;
@@ -43,6 +43,7 @@ impl Heap {
         self.touched.clear();
         self.unsent.clear();
         self.pending.clear();
+        self.heat = Heat::default();
         self.region.shrink_to(bytes_min)?;
         self.region.reset(PageRun::covering(0, bytes_min))?;
         self.region.grow_to(bytes)?;

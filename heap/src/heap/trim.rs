@@ -1,6 +1,6 @@
 //! Giving memory back while a heap is idle.
 
-use super::Heap;
+use super::{Heap, Heat};
 use crate::error::HeapError;
 use crate::page::{PAGE_BYTES, PageIndex, PageRun, PageSet};
 use crate::region::machine_page_bytes;
@@ -31,6 +31,7 @@ impl Heap {
         }
         self.unsent.shrink_to_fit();
         self.pending.shrink_to_fit();
+        self.heat = Heat::default();
         let pages_released = self.release_initial_pages()?;
         Ok(TrimReport { copies_dropped: copies_before - self.kept.len(), pages_released })
     }

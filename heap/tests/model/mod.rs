@@ -177,6 +177,27 @@ impl World {
         self.check(place);
     }
 
+    /// A container that throws and goes on: the same pages are written before and after it goes back, and again after
+    /// savepoints, so that they are found armed, unarmed, and as those that are always written.
+    pub(crate) fn write_again_and_again(&mut self, random: &mut Random, place: &str) {
+        let len = 1 + random.below(2 * PAGE_BYTES as u64);
+        let offset = self.some_offset(random, len);
+        let mut bytes = vec![0; len as usize];
+        for round in 0..1 + random.below(6) {
+            if offset + len > self.live.len() as u64 {
+                return; // a rollback took the growth back in which these pages were
+            }
+            random.fill(&mut bytes);
+            self.write(offset, &bytes);
+            let place = format!("{place}, round {round}");
+            match random.below(3) {
+                0 => self.savepoint(&place),
+                1 => self.rollback(&place),
+                _ => self.trim(&place),
+            }
+        }
+    }
+
     pub(crate) fn take_changes(&mut self, place: &str) {
         let mut all = self.heaps.iter_mut().map(Heap::take_changes);
         let changes = all.next().unwrap();
