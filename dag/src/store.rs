@@ -7,6 +7,32 @@
 //! 4. A [`Reader`] from [`Store::snapshot`] never sees a later batch.
 //! 5. After a failed write or sync, every later write and sync fails with [`StoreError::Poisoned`].
 
+/// Lets a store be read through a part of itself: `read_through!(Type, store => part)`.
+macro_rules! read_through {
+    ($store:ty, $this:ident => $part:expr) => {
+        impl $crate::store::Reader for $store {
+            fn get(
+                &self,
+                space: $crate::store::Space,
+                key: &[u8],
+            ) -> Result<Option<Vec<u8>>, $crate::store::StoreError> {
+                let $this = self;
+                $part.get(space, key)
+            }
+
+            fn scan(
+                &self,
+                space: $crate::store::Space,
+                prefix: &[u8],
+                visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+            ) -> Result<(), $crate::store::StoreError> {
+                let $this = self;
+                $part.scan(space, prefix, visit)
+            }
+        }
+    };
+}
+
 mod adapter;
 mod check;
 mod disk;

@@ -25,7 +25,7 @@ use super::fjall::Fjall;
 use super::note::Note;
 use super::redb::Redb;
 use super::sealed::{Origin, Sealed, View};
-use super::{Batch, Reader, Space, Store, StoreError};
+use super::{Batch, Reader, Store, StoreError};
 
 /// A library that keeps the bytes. A folder stays with the one it was created with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,20 +129,7 @@ impl DiskStore {
     }
 }
 
-impl Reader for DiskStore {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.sealed.get(space, key)
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.sealed.scan(space, prefix, visit)
-    }
-}
+read_through!(DiskStore, store => store.sealed.newest_state());
 
 impl Store for DiskStore {
     fn write(&self, batch: Batch) -> Result<(), StoreError> {
@@ -178,17 +165,4 @@ struct Snapshot {
     _lock: Arc<Lock>,
 }
 
-impl Reader for Snapshot {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.view.get(space, key)
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.view.scan(space, prefix, visit)
-    }
-}
+read_through!(Snapshot, snapshot => snapshot.view);

@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::{Batch, Change, Reader, Space, Store, StoreError};
 
-type Spaces = BTreeMap<Space, Arc<BTreeMap<Vec<u8>, Vec<u8>>>>;
+/// The content, each space shared until it is written.
+#[derive(Clone, Debug, Default)]
+struct Spaces(BTreeMap<Space, Arc<BTreeMap<Vec<u8>, Vec<u8>>>>);
 
 /// Keeps everything in memory; a sync is a no-op.
 #[derive(Debug, Default)]
@@ -25,10 +27,10 @@ impl MemoryStore {
         for change in batch.into_changes() {
             match change {
                 Change::Put { space, key, value } => {
-                    Arc::make_mut(spaces.entry(space).or_default()).insert(key, value);
+                    Arc::make_mut(spaces.0.entry(space).or_default()).insert(key, value);
                 }
                 Change::Delete { space, key } => {
-                    Arc::make_mut(spaces.entry(space).or_default()).remove(&key);
+                    Arc::make_mut(spaces.0.entry(space).or_default()).remove(&key);
                 }
             }
         }
@@ -44,52 +46,28 @@ impl MemoryStore {
     }
 }
 
-struct Snapshot(Spaces);
+impl Reader for Spaces {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.get(&space).and_then(|entries| entries.get(key)).cloned())
+    }
 
-fn get(spaces: &Spaces, space: Space, key: &[u8]) -> Option<Vec<u8>> {
-    spaces.get(&space)?.get(key).cloned()
-}
-
-fn scan(spaces: &Spaces, space: Space, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
-    let Some(entries) = spaces.get(&space) else { return };
-    for (key, value) in entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded)) {
-        if !key.starts_with(prefix) || !visit(key, value) {
-            return;
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let Some(entries) = self.0.get(&space) else { return Ok(()) };
+        for (key, value) in entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded)) {
+            if !key.starts_with(prefix) || !visit(key, value) {
+                break;
+            }
         }
-    }
-}
-
-impl Reader for Snapshot {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(get(&self.0, space, key))
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        scan(&self.0, space, prefix, visit);
         Ok(())
     }
 }
 
-impl Reader for MemoryStore {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(get(&self.spaces(), space, key))
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        scan(&self.spaces(), space, prefix, visit);
-        Ok(())
-    }
-}
+read_through!(MemoryStore, store => store.spaces());
 
 impl Store for MemoryStore {
     fn write(&self, batch: Batch) -> Result<(), StoreError> {
@@ -102,7 +80,7 @@ impl Store for MemoryStore {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Reader>, StoreError> {
-        Ok(Box::new(Snapshot(self.spaces().clone())))
+        Ok(Box::new(self.spaces().clone()))
     }
 
     fn name(&self) -> &'static str {

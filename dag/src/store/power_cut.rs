@@ -21,7 +21,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Batch, MemoryStore, Reader, Space, Store, StoreError};
+use super::{Batch, MemoryStore, Reader, Store, StoreError};
 
 /// Keeps what is synced apart from what is only written. Bytes lie in memory.
 #[derive(Debug, Default)]
@@ -109,20 +109,7 @@ impl Disk {
     }
 }
 
-impl Reader for PowerCutStore {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.live.get(space, key)
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.live.scan(space, prefix, visit)
-    }
-}
+read_through!(PowerCutStore, store => store.live);
 
 impl Store for PowerCutStore {
     fn write(&self, batch: Batch) -> Result<(), StoreError> {

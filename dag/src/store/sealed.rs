@@ -12,16 +12,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::adapter::{Adapter, Fault, Read, Row};
 use super::note::Note;
 use super::seal::Seal;
-use super::{Batch, Change, KEY_BYTES_MAX, Space, StoreError, check};
+use super::{Batch, Change, KEY_BYTES_MAX, Reader, Space, StoreError, check};
 
 pub(super) struct Sealed {
     origin: Origin,
-    adapter: Box<dyn Adapter>,
+    adapter: Arc<dyn Adapter>,
+    live: View,
     newest: Mutex<Seal>,
     note: Mutex<Note>,
     poisoned: AtomicBool,
@@ -38,6 +39,7 @@ pub(super) struct Origin {
 impl Sealed {
     /// Follows the chain of seals and compares it with the note, before anything may be written.
     pub(super) fn open(origin: Origin, adapter: Box<dyn Adapter>, note: Note) -> Result<Self, StoreError> {
+        let adapter: Arc<dyn Adapter> = adapter.into();
         let newest = origin.guard(|| Seal::newest(|key| adapter.get(key)))?;
         let noted = note.noted();
         if newest.number < noted.number {
@@ -49,9 +51,11 @@ impl Sealed {
             let what = format!("its batch {} is not the one that was made durable", newest.number);
             return Err(origin.damaged(what));
         }
+        let live = View { origin: origin.clone(), reader: adapter.clone() };
         let sealed = Sealed {
             origin,
             adapter,
+            live,
             newest: Mutex::new(newest),
             note: Mutex::new(note),
             poisoned: AtomicBool::new(false),
@@ -89,20 +93,12 @@ impl Sealed {
     pub(super) fn snapshot(&self) -> Result<View, StoreError> {
         self.check_alive()?;
         let reader = self.origin.guard(|| self.adapter.snapshot())?;
-        Ok(View { origin: self.origin.clone(), reader })
+        Ok(View { origin: self.origin.clone(), reader: reader.into() })
     }
 
-    pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.origin.get(&*self.adapter, space, key)
-    }
-
-    pub(super) fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.origin.scan(&*self.adapter, space, prefix, visit)
+    /// What is written, durable or not.
+    pub(super) fn newest_state(&self) -> &View {
+        &self.live
     }
 
     pub(super) fn syncs(&self) -> u64 {
@@ -169,32 +165,19 @@ fn address(space: Space, key: &[u8]) -> Vec<u8> {
     address
 }
 
-/// One instant, read through the checks.
+/// One instant, or what is newest, read through the checks.
 pub(super) struct View {
     origin: Origin,
-    reader: Box<dyn Read>,
+    reader: Arc<dyn Read>,
 }
 
-impl View {
-    pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.origin.get(&*self.reader, space, key)
-    }
-
-    pub(super) fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.origin.scan(&*self.reader, space, prefix, visit)
-    }
-}
-
-impl Origin {
-    fn get(&self, reader: &dyn Read, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+impl Reader for View {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let address = address(space, key);
-        let Some(mut stored) = self.guard(|| reader.get(&address))? else { return Ok(None) };
-        let Some(value) = check::strip(&address, &stored) else { return Err(self.flipped(space, key)) };
+        let Some(mut stored) = self.origin.guard(|| self.reader.get(&address))? else { return Ok(None) };
+        let Some(value) = check::strip(&address, &stored) else {
+            return Err(self.origin.flipped(space, key));
+        };
         let bytes = value.len();
         stored.truncate(bytes);
         Ok(Some(stored))
@@ -202,19 +185,18 @@ impl Origin {
 
     fn scan(
         &self,
-        reader: &dyn Read,
         space: Space,
         prefix: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
         let mut flipped = None;
-        self.guard(|| {
-            reader.scan(&address(space, prefix), &mut |address, stored| {
+        self.origin.guard(|| {
+            self.reader.scan(&address(space, prefix), &mut |address, stored| {
                 let key = address.get(1..).unwrap_or_default();
                 match check::strip(address, stored) {
                     Some(value) => visit(key, value),
                     None => {
-                        flipped = Some(self.flipped(space, key));
+                        flipped = Some(self.origin.flipped(space, key));
                         false
                     }
                 }
@@ -222,7 +204,9 @@ impl Origin {
         })?;
         flipped.map_or(Ok(()), Err)
     }
+}
 
+impl Origin {
     /// Runs a library's code. Its panic is an error like any other; what it left half done is not used again,
     /// because whoever writes is poisoned by the error, and whoever opens gives up.
     pub(super) fn guard<T>(&self, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, StoreError> {
