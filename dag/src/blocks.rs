@@ -3,34 +3,12 @@
 //! A block that is read is hashed and compared with its address, so that whoever asks for an address gets those bytes
 //! or an error. How many refer to a block, and when it may go, is not known here.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::address::{self, Verdict};
-use crate::{Batch, Cid, NodeError, Reader, Space, StoreError, node};
+use crate::{Cid, Reader, Space, StoreError};
 
 /// The key of a block.
 pub fn key(cid: &Cid) -> Vec<u8> {
     cid.to_bytes()
-}
-
-/// Encodes a value and adds it as a block; gives its address.
-///
-/// # Errors
-/// If the value has no dag-cbor form.
-pub fn put_node<T: Serialize + ?Sized>(batch: &mut Batch, value: &T) -> Result<Cid, NodeError> {
-    let encoded = node::encode(value)?;
-    let cid = address::node_cid(&encoded);
-    batch.put(Space::Blocks, key(&cid), encoded);
-    Ok(cid)
-}
-
-/// Adds bytes as they are as a block; gives their address.
-pub fn put_raw(batch: &mut Batch, bytes: impl Into<Vec<u8>>) -> Cid {
-    let bytes = bytes.into();
-    let cid = address::raw_cid(&bytes);
-    batch.put(Space::Blocks, key(&cid), bytes);
-    cid
 }
 
 /// The block under an address, if the store has it.
@@ -46,13 +24,17 @@ pub fn get(reader: &dyn Reader, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError
     }
 }
 
-/// The value of the node under an address, if the store has it.
+/// Whether the store has a block; its bytes are not looked at.
 ///
 /// # Errors
-/// As [`get`], and if the block is no node of this shape.
-pub fn get_node<T: DeserializeOwned>(reader: &dyn Reader, cid: &Cid) -> Result<Option<T>, StoreError> {
-    let Some(block) = get(reader, cid)? else { return Ok(None) };
-    node::decode(&block).map(Some).map_err(|error| damaged(cid, error.to_string()))
+/// If the store cannot be read.
+pub fn has(reader: &dyn Reader, cid: &Cid) -> Result<bool, StoreError> {
+    reader.has(Space::Blocks, &key(cid))
+}
+
+/// The error of a block that has to be there and is not.
+pub fn missing(cid: &Cid) -> StoreError {
+    damaged(cid, "it is not there".to_owned())
 }
 
 fn damaged(cid: &Cid, what: String) -> StoreError {
@@ -62,19 +44,17 @@ fn damaged(cid: &Cid, what: String) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ipld, MemoryStore, Store};
+    use crate::{Batch, MemoryStore, Store};
 
     #[test]
-    fn what_was_put_is_found_under_its_address() {
+    fn a_block_is_found_under_its_address_and_no_other() {
         let (store, mut batch) = (MemoryStore::new(), Batch::new());
-        let value = Ipld::List(vec![Ipld::Integer(1), Ipld::Null]);
-        let node = put_node(&mut batch, &value).unwrap();
-        let raw = put_raw(&mut batch, *b"bytes");
+        let (cid, absent) = (address::raw_cid(b"bytes"), address::raw_cid(b"absent"));
+        batch.put(Space::Blocks, key(&cid), *b"bytes");
         store.write(batch).unwrap();
-        assert_eq!(get_node::<Ipld>(&store, &node).unwrap(), Some(value));
-        assert_eq!(get(&store, &raw).unwrap(), Some(b"bytes".to_vec()));
-        assert_eq!(get(&store, &address::raw_cid(b"absent")).unwrap(), None);
-        assert_eq!(get_node::<Ipld>(&store, &address::node_cid(b"absent")).unwrap(), None);
+        assert_eq!(get(&store, &cid).unwrap(), Some(b"bytes".to_vec()));
+        assert_eq!(get(&store, &absent).unwrap(), None);
+        assert!(has(&store, &cid).unwrap() && !has(&store, &absent).unwrap());
     }
 
     #[test]
@@ -84,16 +64,5 @@ mod tests {
         batch.put(Space::Blocks, key(&cid), "wrong");
         store.write(batch).unwrap();
         assert!(matches!(get(&store, &cid), Err(StoreError::Damaged { .. })));
-    }
-
-    #[test]
-    fn a_block_of_another_shape_is_damage() {
-        let (store, mut batch) = (MemoryStore::new(), Batch::new());
-        let node = put_node(&mut batch, "text").unwrap();
-        let raw = put_raw(&mut batch, vec![0xff]);
-        store.write(batch).unwrap();
-        for cid in [node, raw] {
-            assert!(matches!(get_node::<u64>(&store, &cid), Err(StoreError::Damaged { .. })));
-        }
     }
 }

@@ -20,6 +20,15 @@ macro_rules! read_through {
                 $part.get(space, key)
             }
 
+            fn has(
+                &self,
+                space: $crate::store::Space,
+                key: &[u8],
+            ) -> Result<bool, $crate::store::StoreError> {
+                let $this = self;
+                $part.has(space, key)
+            }
+
             fn scan(
                 &self,
                 space: $crate::store::Space,
@@ -66,14 +75,14 @@ pub enum Space {
     Blocks,
     /// What a later flush must hash, by container and part.
     Stale,
-    /// Whatever a program keeps for itself (the shell's history).
-    Local,
+    /// What holds blocks, and how often each is referred to.
+    References,
 }
 
 impl Space {
     /// Every space, in a fixed order.
     pub const ALL: [Space; 6] =
-        [Space::Meta, Space::State, Space::Runtime, Space::Blocks, Space::Stale, Space::Local];
+        [Space::Meta, Space::State, Space::Runtime, Space::Blocks, Space::Stale, Space::References];
 
     /// The space's name on disk.
     pub fn name(self) -> &'static str {
@@ -83,7 +92,7 @@ impl Space {
             Space::Runtime => "runtime",
             Space::Blocks => "blocks",
             Space::Stale => "stale",
-            Space::Local => "local",
+            Space::References => "references",
         }
     }
 }
@@ -171,6 +180,14 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// If the disk cannot be read or a block of it is corrupt.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Whether a key has a value, which need not be read for that.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.get(space, key)?.is_some())
+    }
 
     /// Visits the keys that start with `prefix`, in byte order, until `visit` returns `false`.
     ///

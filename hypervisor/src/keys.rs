@@ -11,7 +11,7 @@
 //! | stale | id | empty: the state node is older than the state |
 //! | blocks | CID | the block |
 
-use everturn_dag::{Reader, Space, StoreError};
+use everturn_dag::{Reader, Space, StoreError, blocks};
 use everturn_exo_interface::{StateReader, StateWriter};
 use everturn_port_manager::{ContainerId, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -127,19 +127,10 @@ pub(crate) struct Blocks<'a> {
 
 impl everturn_exo_interface::BlockReader for Blocks<'_> {
     fn block(&self, cid: &everturn_dag::Cid) -> Result<Vec<u8>, StoreError> {
-        let damaged =
-            |what: &str| StoreError::Damaged { place: format!("block {cid}"), what: what.to_owned() };
-        let bytes =
-            self.reader.get(Space::Blocks, &cid.to_bytes())?.ok_or_else(|| damaged("it is not there"))?;
-        let codec = cid.codec();
-        let is = match codec {
-            everturn_dag::address::RAW => everturn_dag::address::raw_cid(&bytes),
-            _ => everturn_dag::address::node_cid(&bytes),
-        };
-        if is == *cid { Ok(bytes) } else { Err(damaged("its bytes have another address")) }
+        blocks::get(self.reader, cid)?.ok_or_else(|| blocks::missing(cid))
     }
 
     fn has(&self, cid: &everturn_dag::Cid) -> Result<bool, StoreError> {
-        Ok(self.reader.get(Space::Blocks, &cid.to_bytes())?.is_some())
+        blocks::has(self.reader, cid)
     }
 }

@@ -8,7 +8,7 @@ use crate::{ContainerId, PortRef, Ticks};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// One dag-cbor value.
-    #[serde(with = "bytes")]
+    #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
     /// Ports that move to the receiver; while they do, their queues are with the hypervisor.
     pub ports: Vec<PortRef>,
@@ -53,30 +53,4 @@ pub struct Delivery {
     /// Who waits for its outcome.
     #[serde(skip)]
     pub receipt: Option<ReceiptId>,
-}
-
-mod bytes {
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                Ok(bytes.to_vec())
-            }
-            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Self::Value, E> {
-                Ok(bytes)
-            }
-        }
-        from.deserialize_byte_buf(Bytes)
-    }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// id is its digest (32 bytes), the root's is all zeros.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ContainerId(#[serde(with = "digest_bytes")] [u8; 32]);
+pub struct ContainerId(#[serde(with = "serde_bytes")] [u8; 32]);
 
 /// What an id's node says of who minted it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -143,30 +143,6 @@ impl fmt::Display for ContainerId {
 impl fmt::Debug for ContainerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
-    }
-}
-
-/// A digest as one byte string instead of a list of 32 integers.
-mod digest_bytes {
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(digest: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(digest)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
-        struct Digest;
-        impl Visitor<'_> for Digest {
-            type Value = [u8; 32];
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("32 bytes")
-            }
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
-            }
-        }
-        from.deserialize_bytes(Digest)
     }
 }
 

@@ -9,6 +9,10 @@ pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
 pub(super) trait Read: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 
+    fn has(&self, key: &[u8]) -> Result<bool, Fault> {
+        Ok(self.get(key)?.is_some())
+    }
+
     /// Visits the keys that start with `prefix`, in byte order, until `visit` returns `false`.
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault>;
 }

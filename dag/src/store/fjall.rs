@@ -161,6 +161,10 @@ impl Read for View {
         get(&self.snapshot, &self.tree, key)
     }
 
+    fn has(&self, key: &[u8]) -> Result<bool, Fault> {
+        Ok(self.snapshot.contains_key(&self.tree, key)?)
+    }
+
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault> {
         scan(&self.snapshot, &self.tree, prefix, visit)
     }
@@ -169,6 +173,10 @@ impl Read for View {
 impl Read for Fjall {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         get(&self.database.snapshot(), &self.tree, key)
+    }
+
+    fn has(&self, key: &[u8]) -> Result<bool, Fault> {
+        Ok(self.database.snapshot().contains_key(&self.tree, key)?)
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault> {

@@ -8,7 +8,9 @@ use super::{Batch, Change, Reader, Space, Store, StoreError};
 
 /// The content, each space shared until it is written.
 #[derive(Clone, Debug, Default)]
-struct Spaces(BTreeMap<Space, Arc<BTreeMap<Vec<u8>, Vec<u8>>>>);
+struct Spaces(BTreeMap<Space, Arc<Entries>>);
+
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Keeps everything in memory; a sync is a no-op.
 #[derive(Debug, Default)]

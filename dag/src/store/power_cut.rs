@@ -7,14 +7,14 @@
 //! let store = PowerCutStore::new();
 //! let put = |value: &str| {
 //!     let mut batch = Batch::new();
-//!     batch.put(Space::Local, "key", value);
+//!     batch.put(Space::Meta, "key", value);
 //!     store.write(batch)
 //! };
 //! put("durable")?;
 //! store.sync()?;
 //! put("lost")?;
 //! let reopened = store.cut(0);
-//! assert_eq!(reopened.get(Space::Local, b"key")?, Some(b"durable".to_vec()));
+//! assert_eq!(reopened.get(Space::Meta, b"key")?, Some(b"durable".to_vec()));
 //! assert!(store.sync().is_err(), "the process that had it open is gone");
 //! # Ok::<(), everturn_dag::StoreError>(())
 //! ```

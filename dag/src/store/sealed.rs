@@ -4,7 +4,7 @@
 //!
 //! On disk a key is its space's tag, one byte, and the key itself:
 //! ```text
-//! 0 seal   1 meta   2 state   3 runtime   4 blocks   5 stale   6 local
+//! 0 seal   1 meta   2 state   3 runtime   4 blocks   5 stale   6 references
 //! ```
 //!
 //! Locks: `newest` is held while a batch is written, so that numbers follow the order of the writes; `note` while a
@@ -154,7 +154,7 @@ fn tag(space: Space) -> u8 {
         Space::Runtime => 3,
         Space::Blocks => 4,
         Space::Stale => 5,
-        Space::Local => 6,
+        Space::References => 6,
     }
 }
 
@@ -181,6 +181,10 @@ impl Reader for View {
         let bytes = value.len();
         stored.truncate(bytes);
         Ok(Some(stored))
+    }
+
+    fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
+        self.origin.guard(|| self.reader.has(&address(space, key)))
     }
 
     fn scan(

@@ -44,16 +44,16 @@ fn a_value_is_what_was_put_last() {
 fn the_last_change_of_a_key_in_a_batch_wins() {
     on_every_store(|store| {
         let mut batch = Batch::new();
-        batch.put(Space::Local, "a", "1");
-        batch.put(Space::Local, "a", "2");
-        batch.delete(Space::Local, "b");
-        batch.put(Space::Local, "b", "1");
-        batch.put(Space::Local, "c", "1");
-        batch.delete(Space::Local, "c");
+        batch.put(Space::Meta, "a", "1");
+        batch.put(Space::Meta, "a", "2");
+        batch.delete(Space::Meta, "b");
+        batch.put(Space::Meta, "b", "1");
+        batch.put(Space::Meta, "c", "1");
+        batch.delete(Space::Meta, "c");
         store.write(batch).unwrap();
-        assert_eq!(store.get(Space::Local, b"a").unwrap(), Some(b"2".to_vec()));
-        assert_eq!(store.get(Space::Local, b"b").unwrap(), Some(b"1".to_vec()));
-        assert_eq!(store.get(Space::Local, b"c").unwrap(), None);
+        assert_eq!(store.get(Space::Meta, b"a").unwrap(), Some(b"2".to_vec()));
+        assert_eq!(store.get(Space::Meta, b"b").unwrap(), Some(b"1".to_vec()));
+        assert_eq!(store.get(Space::Meta, b"c").unwrap(), None);
     });
 }
 

@@ -165,7 +165,7 @@ impl Original {
             }
         }
         // What looks right must also go on right.
-        let batch = put(Space::Local, b"after", b"the damage");
+        let batch = put(Space::Meta, b"after", b"the damage");
         let mut expected = found;
         expected.apply(&batch);
         let reading = |_: StoreError| Refusal::Reading;

@@ -40,13 +40,13 @@ fn a_chain_longer_than_the_ring_of_seals_reopens() {
     on_every_backend(|backend, folder| {
         let store = DiskStore::open_with(folder, backend).unwrap();
         for number in 0..1000u32 {
-            store.write(put(Space::Local, b"number", &number.to_be_bytes())).unwrap();
+            store.write(put(Space::Meta, b"number", &number.to_be_bytes())).unwrap();
             if number % 100 == 7 {
                 store.sync().unwrap();
             }
         }
         drop(store);
-        let number = open(folder).get(Space::Local, b"number").unwrap().unwrap();
+        let number = open(folder).get(Space::Meta, b"number").unwrap().unwrap();
         assert!(u32::from_be_bytes(number.try_into().unwrap()) >= 907);
     });
 }
@@ -59,7 +59,7 @@ fn a_sync_asks_the_disk_once_and_only_when_there_is_something_new() {
         store.sync().unwrap();
         assert_eq!(store.syncs(), 0, "nothing was written");
         for round in 1..4 {
-            store.write(put(Space::Local, b"key", b"value")).unwrap();
+            store.write(put(Space::Meta, b"key", b"value")).unwrap();
             store.write(Batch::new()).unwrap();
             assert_eq!(store.syncs(), round - 1);
             store.sync().unwrap();
@@ -133,7 +133,7 @@ fn a_newer_format_is_named() {
 fn a_missing_file_is_a_clear_error_and_nothing_is_lost() {
     on_every_backend(|backend, folder| {
         let store = DiskStore::open_with(folder, backend).unwrap();
-        store.write(put(Space::Local, b"key", b"value")).unwrap();
+        store.write(put(Space::Meta, b"key", b"value")).unwrap();
         store.sync().unwrap();
         drop(store);
         for name in ["FORMAT", "NOTE", backend.name()] {
@@ -143,7 +143,7 @@ fn a_missing_file_is_a_clear_error_and_nothing_is_lost() {
             assert!(matches!(&error, StoreError::Damaged { .. }), "{name}: {error}");
             assert!(!path.exists(), "{name}: nothing was made in its place");
             std::fs::rename(&aside, &path).unwrap();
-            assert_eq!(open(folder).get(Space::Local, b"key").unwrap(), Some(b"value".to_vec()), "{name}");
+            assert_eq!(open(folder).get(Space::Meta, b"key").unwrap(), Some(b"value".to_vec()), "{name}");
         }
     });
 }
@@ -152,14 +152,14 @@ fn a_missing_file_is_a_clear_error_and_nothing_is_lost() {
 fn older_than_its_note_is_damage_that_nothing_touches() {
     on_every_backend(|backend, folder| {
         let store = DiskStore::open_with(folder, backend).unwrap();
-        store.write(put(Space::Local, b"key", b"old")).unwrap();
+        store.write(put(Space::Meta, b"key", b"old")).unwrap();
         store.sync().unwrap();
         drop(store);
         let library = folder.join("store").join(backend.name());
         let older = tempfile::tempdir().unwrap();
         copy(&library, older.path());
         let store = open(folder);
-        store.write(put(Space::Local, b"key", b"new")).unwrap();
+        store.write(put(Space::Meta, b"key", b"new")).unwrap();
         store.sync().unwrap();
         drop(store);
         std::fs::remove_dir_all(&library).unwrap();
@@ -179,7 +179,7 @@ fn another_history_of_the_same_length_is_damage() {
         let other = tempfile::tempdir().unwrap();
         for (folder, value) in [(folder, b"mine"), (other.path(), b"ours")] {
             let store = DiskStore::open_with(folder, backend).unwrap();
-            store.write(put(Space::Local, b"key", value)).unwrap();
+            store.write(put(Space::Meta, b"key", value)).unwrap();
             store.sync().unwrap();
         }
         let library = Path::new("store").join(backend.name());
@@ -217,7 +217,7 @@ fn a_second_process_is_told_who_holds_the_folder_until_that_one_is_killed() {
     const NAME: &str = "a_second_process_is_told_who_holds_the_folder_until_that_one_is_killed";
     if let Some(folder) = std::env::var_os("EVERTURN_TEST_HOLD") {
         let store = open(Path::new(&folder));
-        store.write(put(Space::Local, b"key", b"value")).unwrap();
+        store.write(put(Space::Meta, b"key", b"value")).unwrap();
         store.sync().unwrap();
         println!("\nholding");
         std::io::stdin().read_line(&mut String::new()).unwrap();
@@ -241,7 +241,7 @@ fn a_second_process_is_told_who_holds_the_folder_until_that_one_is_killed() {
         assert!(holder.contains("conformance"), "the command is named: {error}");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(open(folder).get(Space::Local, b"key").unwrap(), Some(b"value".to_vec()));
+        assert_eq!(open(folder).get(Space::Meta, b"key").unwrap(), Some(b"value".to_vec()));
     });
 }
 

@@ -60,7 +60,7 @@ fn a_full_disk_is_named_and_loses_nothing_that_was_synced() {
             let error = refused.expect("the disk gets full");
             assert!(matches!(&error, StoreError::Io { .. }), "{backend:?}: {error}");
             assert!(error.to_string().contains("No space left"), "{backend:?}: {error}");
-            let after = store.write(put(Space::Local, b"key", b"value")).and_then(|()| store.sync());
+            let after = store.write(put(Space::Meta, b"key", b"value")).and_then(|()| store.sync());
             assert!(matches!(after, Err(StoreError::Poisoned)), "{backend:?}: {after:?}");
             assert!(matches!(store.snapshot().err(), Some(StoreError::Poisoned)));
             drop(store);
@@ -80,7 +80,7 @@ fn a_disk_that_may_only_be_read_is_named() {
         for backend in Backend::ALL {
             let folder = disk.join(backend.name());
             let store = DiskStore::open_with(&folder, backend).unwrap();
-            store.write(put(Space::Local, b"key", b"value")).unwrap();
+            store.write(put(Space::Meta, b"key", b"value")).unwrap();
             store.sync().unwrap();
             let model = Model::of(&store).unwrap();
             drop(store);

@@ -44,7 +44,7 @@ fn a_disk_that_refuses_once_refuses_for_good() {
         store.fail(failure);
         let mut outcomes = Vec::new();
         for number in 0..4u8 {
-            outcomes.push(store.write(put(Space::Local, b"key", &[number])).is_ok());
+            outcomes.push(store.write(put(Space::Meta, b"key", &[number])).is_ok());
             outcomes.push(store.sync().is_ok());
         }
         let refused = outcomes.iter().position(|fine| !fine).expect("it fails at some point");
@@ -59,12 +59,12 @@ fn a_disk_that_refuses_once_refuses_for_good() {
 #[test]
 fn a_failed_sync_makes_nothing_durable() {
     let store = PowerCutStore::new();
-    store.write(put(Space::Local, b"key", b"one")).unwrap();
+    store.write(put(Space::Meta, b"key", b"one")).unwrap();
     store.sync().unwrap();
     store.fail(Failure::Sync(2));
-    store.write(put(Space::Local, b"key", b"two")).unwrap();
+    store.write(put(Space::Meta, b"key", b"two")).unwrap();
     assert!(matches!(store.sync(), Err(StoreError::Io { .. })));
     let mut expected = Model::default();
-    expected.apply(&put(Space::Local, b"key", b"one"));
+    expected.apply(&put(Space::Meta, b"key", b"one"));
     assert_eq!(Model::of(&store.cut(0)).unwrap(), expected);
 }

@@ -103,7 +103,7 @@ impl Bench {
 
 fn batch(value: &str) -> Batch {
     let mut batch = Batch::new();
-    batch.put(Space::Local, "key", value);
+    batch.put(Space::Meta, "key", value);
     batch
 }
 
@@ -127,7 +127,7 @@ fn after_a_failed_write_or_sync_nothing_is_accepted_until_reopened() {
         let store = bench.open().unwrap();
         store.write(batch("four")).unwrap();
         store.sync().unwrap();
-        assert_eq!(store.newest_state().get(Space::Local, b"key").unwrap(), Some(b"four".to_vec()));
+        assert_eq!(store.newest_state().get(Space::Meta, b"key").unwrap(), Some(b"four".to_vec()));
     }
 }
 
@@ -137,7 +137,7 @@ fn a_panic_in_the_library_is_damage_with_its_message() {
     let store = bench.open().unwrap();
     store.write(batch("one")).unwrap();
     bench.fake.trouble(Trouble::ReadPanics);
-    let error = store.newest_state().get(Space::Local, b"key").unwrap_err();
+    let error = store.newest_state().get(Space::Meta, b"key").unwrap_err();
     assert!(
         matches!(&error, StoreError::Damaged { what, .. } if what.contains("a library's panic")),
         "{error}"
@@ -151,11 +151,11 @@ fn a_refused_key_changes_nothing_and_poisons_nothing() {
     let bench = Bench::new();
     let store = bench.open().unwrap();
     let mut long = batch("one");
-    long.put(Space::Local, vec![1; KEY_BYTES_MAX + 1], "value");
+    long.put(Space::Meta, vec![1; KEY_BYTES_MAX + 1], "value");
     assert!(matches!(store.write(long), Err(StoreError::Backend { .. })));
-    assert_eq!(store.newest_state().get(Space::Local, b"key").unwrap(), None);
+    assert_eq!(store.newest_state().get(Space::Meta, b"key").unwrap(), None);
     let mut longest = Batch::new();
-    longest.put(Space::Local, vec![1; KEY_BYTES_MAX], "value");
+    longest.put(Space::Meta, vec![1; KEY_BYTES_MAX], "value");
     store.write(longest).unwrap();
     store.sync().unwrap();
 }
@@ -204,10 +204,10 @@ fn a_flipped_value_is_damage_wherever_it_is_read() {
     let bench = Bench::new();
     let store = bench.open().unwrap();
     store.write(batch("value")).unwrap();
-    bench.fake.rows.write().unwrap().get_mut(&b"\x06key"[..]).unwrap()[2] ^= 4;
+    bench.fake.rows.write().unwrap().get_mut(&b"\x01key"[..]).unwrap()[2] ^= 4;
     let damaged = |result: Result<(), StoreError>| matches!(result, Err(StoreError::Damaged { .. }));
-    assert!(damaged(store.newest_state().get(Space::Local, b"key").map(drop)));
-    assert!(damaged(store.newest_state().scan(Space::Local, b"", &mut |_, _| true)));
-    assert!(damaged(store.snapshot().unwrap().get(Space::Local, b"key").map(drop)));
+    assert!(damaged(store.newest_state().get(Space::Meta, b"key").map(drop)));
+    assert!(damaged(store.newest_state().scan(Space::Meta, b"", &mut |_, _| true)));
+    assert!(damaged(store.snapshot().unwrap().get(Space::Meta, b"key").map(drop)));
     assert_eq!(store.newest_state().get(Space::State, b"key").unwrap(), None, "others are not concerned");
 }
