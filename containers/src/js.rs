@@ -98,6 +98,11 @@ impl JsType {
         self.engines.runtime().tracker()
     }
 
+    /// What its engines run on.
+    pub(crate) fn wasm_runtime(&self) -> Arc<Runtime> {
+        self.engines.runtime().clone()
+    }
+
     /// Whether a source text is a whole program, for a shell that reads line by line.
     ///
     /// # Errors

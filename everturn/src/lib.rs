@@ -46,6 +46,14 @@ pub mod native {
     pub use everturn_containers::native::*;
 }
 
+/// WebAssembly containers.
+pub mod wasm {
+    pub use everturn_containers::wasm::{
+        ModuleCache, Progress, WasmContainer, WasmError, WasmOptions, WasmType,
+    };
+    pub use everturn_heap::{TRACKER_VARIABLE, TrackerKind};
+}
+
 /// dag-cbor nodes: the form of messages and of all addressed state.
 pub mod node {
     pub use everturn_dag::node::{decode, encode};
@@ -60,6 +68,7 @@ pub use everturn_hypervisor::{
 };
 pub use everturn_port_manager::{ContainerId, Kind, Message, PortName, PortRef, Ticks};
 pub use js::JsContainer;
+pub use wasm::WasmContainer;
 
 /// The README's code runs as a test.
 #[cfg(doctest)]

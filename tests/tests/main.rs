@@ -12,4 +12,5 @@ mod rollback;
 mod seeds;
 mod tidy;
 mod turns;
+mod wasm;
 mod world;

@@ -96,7 +96,7 @@ impl JsContainer {
         *turn = self.guest.leave();
         let ended = ended?;
         let burnt = match ended {
-            Ended::Returned(_) => fuel.saturating_sub(self.guest.fuel_left()),
+            Ended::Returned(_) | Ended::Raised(_) => fuel.saturating_sub(self.guest.fuel_left()),
             // Fuel is not saved where code traps: the whole limit is charged (design, section 7).
             _ => fuel,
         };
@@ -112,6 +112,8 @@ impl JsContainer {
                 Exception::new(ExceptionKind::Fuel, format!("the turn burnt its {fuel} units of fuel"))
             }
             Ended::Trapped(why) => Exception::new(ExceptionKind::Trap, format!("the engine trapped: {why}")),
+            Ended::Raised(exception) => exception,
+            Ended::TooDeep => Exception::new(ExceptionKind::StackOverflow, "stack overflow"),
             Ended::Interrupted => Exception::new(ExceptionKind::Interrupted, "interrupted"),
         };
         Ok(Verdict::Exception(exception))
@@ -129,6 +131,8 @@ impl JsContainer {
             Ended::Returned(pointer) => pointer,
             Ended::OutOfFuel => return Ok(Ended::OutOfFuel),
             Ended::Trapped(why) => return Ok(Ended::Trapped(why)),
+            Ended::TooDeep => return Ok(Ended::TooDeep),
+            Ended::Raised(exception) => return Ok(Ended::Raised(exception)),
             Ended::Interrupted => return Ok(Ended::Interrupted),
         };
         if pointer == 0 || self.guest.memory().put(pointer, &input.bytes).is_none() {

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use everturn_dag::Cid;
 use everturn_exo_interface::{BlockReader, ExoError};
 
-use crate::wasm::program::{Program, Runtime};
+use crate::wasm::program::{Program, Role, Runtime};
 use crate::wasm::{Progress, WasmError, rows};
 
-/// The export that makes an engine's image.
-const INITIALISE: &str = "everturn_init";
+/// An engine, and the export that makes its image.
+const ROLE: Role<'static> = Role::Engine("everturn_init");
 
 pub(super) struct Engines {
     runtime: Arc<Runtime>,
@@ -24,7 +24,7 @@ impl Engines {
         own: &[u8],
         progress: &dyn Fn(Progress),
     ) -> Result<Engines, WasmError> {
-        let own = Arc::new(Program::prepare(runtime, own.to_vec(), INITIALISE, progress)?);
+        let own = Arc::new(Program::prepare(runtime, own.to_vec(), ROLE, progress)?);
         Ok(Engines { runtime: runtime.clone(), own, others: Mutex::default() })
     }
 
@@ -33,7 +33,7 @@ impl Engines {
         &self.own
     }
 
-    pub(super) fn runtime(&self) -> &Runtime {
+    pub(super) fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
     }
 
@@ -47,7 +47,7 @@ impl Engines {
             return Ok(program.clone());
         }
         let wasm = blocks.block(code)?;
-        let program = Program::prepare(&self.runtime, wasm, INITIALISE, &|_| {}).map_err(rows::engine)?;
+        let program = Program::prepare(&self.runtime, wasm, ROLE, &|_| {}).map_err(rows::engine)?;
         Ok(others.entry(*code).or_insert(Arc::new(program)).clone())
     }
 }

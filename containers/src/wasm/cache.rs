@@ -4,7 +4,8 @@
 //! version of the engine and configuration, and only its owner could have written it (the folder is made private).
 //! Anything else is as if it were not there.
 //!
-//! File: 32 bytes sha2-256 of the rest; 8 bytes length of the compiled module, little-endian; the module; the image.
+//! File: 32 bytes sha2-256 of the rest; 8 bytes length of the compiled module, little-endian; the module; 8 bytes length
+//! of the image, little-endian; the image without the zeros at its end.
 #![allow(
     unsafe_code,
     reason = "a compiled module is trusted code; deserializing it is how wasmtime loads it"
@@ -49,11 +50,15 @@ impl ModuleCache {
             return None;
         }
         let (len, rest) = rest.split_first_chunk::<8>()?;
-        let (module, image) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        let (module, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        let (len, image) = rest.split_first_chunk::<8>()?;
+        let len = usize::try_from(u64::from_le_bytes(*len)).ok()?.max(image.len());
         // SAFETY: the bytes are what `put` wrote (their digest is right) with this engine's version and
         // configuration (both are part of the file's name), into a folder that only its owner may write.
         let module = unsafe { Module::deserialize(engine, module) }.ok()?;
-        Some((module, image.to_vec()))
+        let mut whole = vec![0; len];
+        whole.get_mut(..image.len())?.copy_from_slice(image);
+        Some((module, whole))
     }
 
     /// Keeps a module and its image. Readers see the whole file or none.
@@ -61,7 +66,9 @@ impl ModuleCache {
         let compiled = module.serialize()?;
         let mut rest = (compiled.len() as u64).to_le_bytes().to_vec();
         rest.extend_from_slice(&compiled);
-        rest.extend_from_slice(image);
+        rest.extend_from_slice(&(image.len() as u64).to_le_bytes());
+        let end = image.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        rest.extend_from_slice(&image[..end]);
         let file = self.file(module.engine(), key);
         self.write(&file, &rest)
             .map_err(|source| WasmError::Cache { place: file.display().to_string(), source })

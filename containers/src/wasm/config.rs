@@ -19,7 +19,7 @@ const STACK_BYTES: usize = 64 << 20;
 const HOST_STACK_BYTES: usize = 4 << 20;
 
 /// The name of this configuration; part of a compiled module's key in the cache.
-pub(crate) const NAME: &str = "wasmtime-48 cranelift speed fuel nan 1";
+pub(crate) const NAME: &str = "wasmtime-48 cranelift speed fuel nan 2";
 
 /// An engine whose memories are the regions handed to it.
 pub(crate) fn engine(regions: Arc<Regions>) -> Result<Engine, WasmError> {

@@ -12,7 +12,7 @@ use everturn_heap::page_tree::{PageTree, PageTreeUpdate};
 use everturn_heap::{HeapError, PAGE_BYTES, PageIndex, PageSource, SIZE_STEP_BYTES, Sourced, ZERO_PAGE};
 
 use super::program::Program;
-use super::rows::{self, Committed, FLUSHED, Flushed, HEADER, Header, encode, engine, page_key};
+use super::rows::{self, Committed, FLUSHED, Flushed, GLOBALS, HEADER, Header, encode, engine, page_key};
 
 /// The page tree of a program's image, and its blocks.
 pub(crate) struct ImageTree {
@@ -53,7 +53,7 @@ pub(crate) fn heap_node(
     let source = Committed::new(&journal_pages, state, &program.image).with_journal(journal);
     let tree = update(program, base, header.bytes, &changed, &source, blocks)?;
     notes.put(FLUSHED, encode(&Flushed { tree, bytes: header.bytes, journal: newest })?);
-    Ok(node(&header, tree))
+    Ok(node(&header, rows::globals(state)?, tree))
 }
 
 fn update(
@@ -116,10 +116,10 @@ fn make_image_tree(program: &Program) -> Result<ImageTree, HeapError> {
     Ok(ImageTree { tree, blocks })
 }
 
-fn node(header: &Header, tree: Cid) -> Ipld {
+fn node(header: &Header, globals: Ipld, tree: Cid) -> Ipld {
     Ipld::Map(BTreeMap::from([
         ("code".into(), Ipld::Link(header.code)),
-        ("globals".into(), Ipld::List(Vec::new())),
+        ("globals".into(), globals),
         ("pages".into(), Ipld::Link(tree)),
         ("size".into(), Ipld::Integer(header.bytes.into())),
     ]))
@@ -129,6 +129,7 @@ fn node(header: &Header, tree: Cid) -> Ipld {
 pub(crate) struct HeapNode {
     pub(crate) code: Cid,
     bytes: u64,
+    globals: Ipld,
     pages: Cid,
 }
 
@@ -138,13 +139,18 @@ impl HeapNode {
         let wrong =
             || ExoError::from(rows::damaged("its state node has no heap of {code, globals, pages, size}"));
         let Some(Ipld::Map(heap)) = fields.get("heap") else { return Err(wrong()) };
-        match (heap.get("code"), heap.get("pages"), heap.get("size")) {
-            (Some(Ipld::Link(code)), Some(Ipld::Link(pages)), Some(Ipld::Integer(size))) => {
+        match (heap.get("code"), heap.get("globals"), heap.get("pages"), heap.get("size")) {
+            (
+                Some(Ipld::Link(code)),
+                Some(globals @ Ipld::List(_)),
+                Some(Ipld::Link(pages)),
+                Some(Ipld::Integer(size)),
+            ) => {
                 let bytes = u64::try_from(*size).map_err(|_| wrong())?;
                 if code.codec() != RAW || bytes % SIZE_STEP_BYTES != 0 {
                     return Err(wrong());
                 }
-                Ok(HeapNode { code: *code, bytes, pages: *pages })
+                Ok(HeapNode { code: *code, bytes, globals: globals.clone(), pages: *pages })
             }
             _ => Err(wrong()),
         }
@@ -158,6 +164,15 @@ pub(crate) fn import(
     state: &mut dyn StateWriter,
     blocks: &dyn BlockReader,
 ) -> Result<(), ExoError> {
+    if !program.may_have(heap.bytes) {
+        let what = format!("a heap of {} bytes is not one of its module", heap.bytes);
+        return Err(rows::damaged(what).into());
+    }
+    match program.globals.parse(&heap.globals) {
+        Some(globals) if globals.is_empty() => {}
+        Some(_) => state.put(GLOBALS, encode(&heap.globals)?),
+        None => return Err(rows::damaged("its globals are not those of its module").into()),
+    }
     let mut zero: BTreeSet<u32> = (0..(program.image.bytes() / PAGE_BYTES as u64) as u32)
         .filter(|index| program.image.page(PageIndex(*index)).is_some())
         .collect();

@@ -9,12 +9,13 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use everturn_exo_interface::Turn;
+use everturn_exo_interface::{Exception, Turn};
 use everturn_heap::{Growth, Heap, PageSource};
-use everturn_port_manager::Ticks;
+use everturn_port_manager::{Source, Ticks};
 use wasmtime::{Global, Instance, Store, Trap, TypedFunc, Val, WasmParams, WasmResults};
 
-use super::instrument::{STACK_LOW, STACK_POINTER};
+use super::globals::{Globals, Values};
+use super::instrument::{DEPTH, LIMIT_UNITS, Nature, STACK_LOW, STACK_POINTER};
 use super::memory::View;
 use super::program::{Program, WasmError};
 
@@ -29,11 +30,25 @@ const INITIALISE_FUEL: u64 = 100_000_000_000;
 pub(crate) struct Host {
     pub(crate) turn: Turn,
     pub(crate) memory: View,
-    /// The fuel that the turn began with.
+    /// The fuel that the turn began with; its calls share it.
     pub(crate) fuel: u64,
-    /// Why a syscall trapped, if it did.
-    pub(crate) fault: Option<String>,
+    /// What a user's module is called about.
+    pub(crate) incoming: Incoming,
 }
+
+/// The input of a turn, where a guest asks for it by syscalls.
+#[derive(Default)]
+pub(crate) struct Incoming {
+    /// One dag-cbor value.
+    pub(crate) bytes: Vec<u8>,
+    /// The port where it waited; `None` if the host sent it.
+    pub(crate) from: Option<Source>,
+}
+
+/// A syscall's way to end the turn with an exception.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Raised(pub(crate) Exception);
 
 /// A module running in one heap.
 pub(crate) struct Guest {
@@ -41,6 +56,9 @@ pub(crate) struct Guest {
     store: Store<Host>,
     instance: Instance,
     stack: Option<Stack>,
+    depth: Option<Global>,
+    globals: Globals,
+    nature: Nature,
     fuel_left: u64,
 }
 
@@ -59,6 +77,10 @@ pub(crate) enum Ended<R> {
     OutOfFuel,
     /// It trapped, for a reason in words.
     Trapped(String),
+    /// Its calls nested deeper than they may.
+    TooDeep,
+    /// A syscall ended the turn with an exception.
+    Raised(Exception),
     /// A person interrupted it.
     Interrupted,
 }
@@ -66,8 +88,11 @@ pub(crate) enum Ended<R> {
 impl Guest {
     /// Starts a module in a heap, whatever that holds.
     pub(crate) fn start(program: &Program, heap: Heap) -> Result<Guest, WasmError> {
-        let (store, instance, stack) = instantiate(program, &heap, Turn::default())?;
-        Ok(Guest { heap, store, instance, stack, fuel_left: 0 })
+        let (mut store, instance) = instantiate(program, &heap)?;
+        let stack = Stack::of(&instance, &mut store)?;
+        let depth = instance.get_global(&mut store, DEPTH);
+        let globals = program.globals.of_instance(&instance, &mut store);
+        Ok(Guest { heap, store, instance, stack, depth, globals, nature: program.nature, fuel_left: 0 })
     }
 
     /// The memory that an initialising export leaves, with its stack wiped.
@@ -78,7 +103,7 @@ impl Guest {
             Ended::Returned(0) => {}
             Ended::Returned(code) => return Err(WasmError::Interface(format!("{export} answered {code}"))),
             Ended::Trapped(why) => return Err(WasmError::Interface(format!("{export} trapped: {why}"))),
-            Ended::OutOfFuel | Ended::Interrupted => {
+            _ => {
                 return Err(WasmError::Interface(format!("{export} never ends")));
             }
         }
@@ -98,7 +123,9 @@ impl Guest {
 
     /// Puts a turn in, for syscalls to use.
     pub(crate) fn enter(&mut self, turn: Turn) {
-        self.store.data_mut().turn = turn;
+        let host = self.store.data_mut();
+        host.fuel = turn.fuel();
+        host.turn = turn;
     }
 
     /// Takes the turn out again.
@@ -124,7 +151,6 @@ impl Guest {
         fuel: u64,
     ) -> Result<Ended<R>, WasmError> {
         self.store.set_fuel(fuel)?;
-        self.store.data_mut().fuel = fuel;
         let result = function.call(&mut self.store, parameters);
         self.fuel_left = self.store.get_fuel()?;
         match result {
@@ -145,7 +171,6 @@ impl Guest {
         interrupt: &AtomicBool,
     ) -> Result<Ended<R>, WasmError> {
         self.store.set_fuel(fuel)?;
-        self.store.data_mut().fuel = fuel;
         self.store.fuel_async_yield_interval(Some(INTERRUPT_FUEL))?;
         let result = run_until(function.call_async(&mut self.store, parameters), interrupt);
         self.fuel_left = self.store.get_fuel()?;
@@ -157,14 +182,20 @@ impl Guest {
         if matches!(ended, Ended::Returned(_)) {
             self.finish_turn()?;
         }
+        let globals = self.globals.read(&mut self.store);
         self.restart(program)?;
+        self.globals.write(&mut self.store, &globals)?;
         Ok(ended)
     }
 
     fn trapped<R>(&mut self, error: wasmtime::Error) -> Result<Ended<R>, WasmError> {
-        if let Some(fault) = self.store.data_mut().fault.take() {
-            return Ok(Ended::Trapped(fault));
+        if self.depth.is_some_and(|depth| get(depth, &mut self.store) > LIMIT_UNITS) {
+            return Ok(Ended::TooDeep);
         }
+        let error = match error.downcast::<Raised>() {
+            Ok(Raised(exception)) => return Ok(Ended::Raised(exception)),
+            Err(error) => error,
+        };
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Ok(Ended::OutOfFuel),
             // The native stack: how much of it a call takes is not part of any agreement (design, section 7).
@@ -182,13 +213,43 @@ impl Guest {
         if get(stack.pointer, &mut self.store) != stack.top {
             return Err(WasmError::Interface("the stack is not empty at the end of a turn".into()));
         }
-        debug_assert!(self.stack_is_clean(stack), "a turn used stack below its lowest stack pointer");
+        debug_assert!(
+            self.nature != Nature::Engine || self.stack_is_clean(stack),
+            "a turn used stack below its lowest stack pointer"
+        );
         // The pointer is where it belongs; only what was noted starts over.
         Ok(stack.low.set(&mut self.store, Val::I32(stack.top as i32))?)
     }
 
-    /// Puts memory, size and globals back to the savepoint. If a growth was taken back the instance is a new one, and
-    /// functions taken from it before are void.
+    /// The values of the globals that are state.
+    pub(crate) fn globals(&mut self) -> Values {
+        self.globals.read(&mut self.store)
+    }
+
+    /// Sets the globals that are state.
+    pub(crate) fn set_globals(&mut self, values: &Values) -> Result<(), WasmError> {
+        self.globals.write(&mut self.store, values)
+    }
+
+    /// What the next call is about.
+    pub(crate) fn set_incoming(&mut self, incoming: Incoming) {
+        self.store.data_mut().incoming = incoming;
+    }
+
+    /// How long that is, in bytes.
+    pub(crate) fn incoming_bytes(&self) -> u32 {
+        self.store.data().incoming.bytes.len() as u32
+    }
+
+    /// A call of nothing, which leaves this much fuel.
+    pub(crate) fn idle(&mut self, fuel: u64) -> Ended<()> {
+        self.fuel_left = fuel;
+        Ended::Returned(())
+    }
+
+    /// Puts memory and size back to the savepoint, and the stack and the depth of calls to none; the globals that are
+    /// state are for the caller to set. If a growth was taken back the instance is a new one, and functions taken from
+    /// it before are void.
     pub(crate) fn rollback(
         &mut self,
         program: &Program,
@@ -198,6 +259,9 @@ impl Guest {
             self.restart(program)?;
             return Ok(Growth::TakenBack);
         };
+        if let Some(depth) = self.depth {
+            depth.set(&mut self.store, Val::I32(0))?;
+        }
         if let Some(stack) = self.stack {
             stack.reset(&mut self.store)?;
         }
@@ -206,8 +270,13 @@ impl Guest {
 
     /// Makes the instance anew in the same heap; the turn stays in.
     fn restart(&mut self, program: &Program) -> Result<(), WasmError> {
-        let turn = self.leave();
-        (self.store, self.instance, self.stack) = instantiate(program, &self.heap, turn)?;
+        let (turn, incoming) = (self.leave(), std::mem::take(&mut self.store.data_mut().incoming));
+        (self.store, self.instance) = instantiate(program, &self.heap)?;
+        self.stack = Stack::of(&self.instance, &mut self.store)?;
+        self.enter(turn);
+        self.set_incoming(incoming);
+        self.depth = self.instance.get_global(&mut self.store, DEPTH);
+        self.globals = program.globals.of_instance(&self.instance, &mut self.store);
         Ok(())
     }
 
@@ -231,18 +300,14 @@ impl Guest {
     }
 }
 
-fn instantiate(
-    program: &Program,
-    heap: &Heap,
-    turn: Turn,
-) -> Result<(Store<Host>, Instance, Option<Stack>), WasmError> {
-    let host = Host { turn, memory: View(heap.region().clone()), fuel: 0, fault: None };
+fn instantiate(program: &Program, heap: &Heap) -> Result<(Store<Host>, Instance), WasmError> {
+    let memory = View(heap.region().clone());
+    let host = Host { turn: Turn::default(), memory, fuel: 0, incoming: Incoming::default() };
     let mut store = Store::new(program.runtime.engine(), host);
     store.set_fuel(INITIALISE_FUEL)?;
     let _turn = program.runtime.regions.lay_ready(heap.region());
     let instance = program.instance.instantiate(&mut store)?;
-    let stack = Stack::of(&instance, &mut store)?;
-    Ok((store, instance, stack))
+    Ok((store, instance))
 }
 
 impl Stack {

@@ -6,6 +6,7 @@
 //! | `p` page (u32, big-endian) | the page's 4096 bytes, as of the last consolidation |
 //! | `j` number (u64, big-endian) | the changes of one commit ([`Changes::encode`](everturn_heap::Changes)) |
 //! | `c` group (u32, big-endian) | for pages of a group of 256, the journal number at which their rows were written: a byte and a u64 each |
+//! | `g` | dag-cbor list: the bytes of each mutable global, little-endian; absent where a module has none that are state |
 //! | `f` | dag-cbor [`Flushed`]: the page tree of the newest flush |
 //!
 //! A commit appends its changed byte ranges to the journal. When the journal has become dearer to read than the pages
@@ -15,7 +16,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use everturn_dag::{Cid, StoreError};
+use everturn_dag::{Cid, Ipld, StoreError};
 use everturn_exo_interface::{ExoError, StateReader, StateWriter};
 use everturn_heap::{
     Changes, Heap, HeapError, Image, Loader, PAGE_BYTES, Page, PageIndex, PageSource, SourceError, Sourced,
@@ -32,6 +33,7 @@ const GROUP_PAGES: u32 = 256;
 
 pub(crate) const HEADER: &[u8] = b"h";
 pub(crate) const FLUSHED: &[u8] = b"f";
+pub(crate) const GLOBALS: &[u8] = b"g";
 pub(crate) const PAGE: u8 = b'p';
 pub(crate) const JOURNAL: u8 = b'j';
 pub(crate) const CONSOLIDATED: u8 = b'c';
@@ -80,6 +82,12 @@ pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
 pub(crate) fn header(state: &dyn StateReader) -> Result<Header, StoreError> {
     let bytes = state.get(HEADER)?.ok_or_else(|| damaged("its header is not there"))?;
     everturn_dag::node::decode(&bytes).map_err(|error| damaged(format!("its header: {error}")))
+}
+
+/// The values of a container's globals, as a node.
+pub(crate) fn globals(state: &dyn StateReader) -> Result<Ipld, StoreError> {
+    let Some(bytes) = state.get(GLOBALS)? else { return Ok(Ipld::List(Vec::new())) };
+    everturn_dag::node::decode(&bytes).map_err(|error| damaged(format!("its globals: {error}")))
 }
 
 /// One commit's changes.

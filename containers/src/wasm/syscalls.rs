@@ -1,22 +1,73 @@
 //! The functions of module `everturn` that a guest may import.
 //!
-//! Plain functions over linear memory; engine/ABI.md lists them for people. A refusal is a negative number. A pointer
-//! outside of the guest's memory is a trap: the guest is broken, not refused.
+//! Plain functions over linear memory; docs/guest-abi.md lists them for people who write modules, engine/ABI.md for the
+//! engine. A refusal is a negative number. A pointer outside of the guest's memory is a trap: the guest is broken, not
+//! refused. Each call has a price in fuel beside its instruction: its work is done outside of the metered code.
 
-use everturn_exo_interface::{Handle, LogLevel, Refusal, Turn};
-use wasmtime::{Caller, Linker, bail};
+mod incoming;
 
-use super::guest::Host;
+use everturn_exo_interface::{Exception, ExceptionKind, Handle, LogLevel, Refusal, Turn};
+use wasmtime::{Caller, Linker, Trap};
+
+use super::guest::{Host, Raised};
+use super::instrument::Nature;
 use super::memory::View;
 use super::program::WasmError;
 
 type Called<'a> = Caller<'a, Host>;
 type Answered = wasmtime::Result<i32>;
 
-/// Adds every syscall.
-pub(crate) fn add(linker: &mut Linker<Host>) -> Result<(), WasmError> {
+/// What a call costs that reads a fact, in fuel.
+pub(crate) const FACT_FUEL: u64 = 50;
+/// What a call costs that looks at or changes ports, or has an effect.
+pub(crate) const EFFECT_FUEL: u64 = 500;
+/// What each byte costs that a call takes from the guest's memory or puts there.
+pub(crate) const BYTE_FUEL: u64 = 1;
+
+/// An id in its binary form has no more bytes than this.
+const ID_BYTES: u64 = 64;
+/// The text of a refusal has no more bytes than this.
+const TEXT_BYTES: u32 = 256;
+
+/// The functions that a user's module may import, with their types: i and I are integers of 32 and 64 bits, F is a float
+/// of 64.
+pub(crate) const SIGNATURES: [(&str, &str); 21] = [
+    ("answer", "(ii) -> i"),
+    ("channel", "() -> i"),
+    ("date", "() -> F"),
+    ("id", "(i) -> i"),
+    ("input", "(iii) -> i"),
+    ("log", "(iii) -> ()"),
+    ("message_from", "(ii) -> i"),
+    ("message_ports", "() -> i"),
+    ("port_bind", "(iii) -> i"),
+    ("port_create", "(iiii) -> i"),
+    ("port_delete", "(ii) -> i"),
+    ("port_get", "(ii) -> i"),
+    ("port_id", "(ii) -> i"),
+    ("port_is_valid", "(i) -> i"),
+    ("port_names", "(ii) -> i"),
+    ("port_parent", "() -> i"),
+    ("port_unbind", "(ii) -> i"),
+    ("refusal", "(iii) -> i"),
+    ("send", "(iiiiii) -> i"),
+    ("throw", "(ii) -> ()"),
+    ("ticks", "() -> I"),
+];
+
+/// The type of a function that a user's module may import.
+pub(crate) fn signature(name: &str) -> Option<&'static str> {
+    SIGNATURES.iter().find(|(known, _)| *known == name).map(|(_, signature)| *signature)
+}
+
+/// Adds every syscall that a module of this nature may import.
+pub(crate) fn add(linker: &mut Linker<Host>, nature: Nature) -> Result<(), WasmError> {
     add_facts(linker)?;
     add_ports(linker)?;
+    match nature {
+        Nature::Engine => add_result(linker)?,
+        _ => incoming::add(linker)?,
+    }
     linker.func_wrap(
         "everturn",
         "send",
@@ -28,8 +79,9 @@ pub(crate) fn add(linker: &mut Linker<Host>) -> Result<(), WasmError> {
          count: u32,
          priority: i32|
          -> Answered {
-            let (memory, turn) = open(&mut caller)?;
-            let moved = bytes(&memory, ports, count.saturating_mul(4))?.chunks_exact(4);
+            let handles = count.saturating_mul(4);
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, u64::from(len) + u64::from(handles))?;
+            let moved = bytes(&memory, ports, handles)?.chunks_exact(4);
             let moved: Vec<Handle> = moved
                 .map(|handle| Handle(u32::from_le_bytes([handle[0], handle[1], handle[2], handle[3]])))
                 .collect();
@@ -40,42 +92,47 @@ pub(crate) fn add(linker: &mut Linker<Host>) -> Result<(), WasmError> {
     Ok(())
 }
 
+/// The engine's way to answer: what it sends is well-formed, so a refusal ends the turn.
+fn add_result(linker: &mut Linker<Host>) -> Result<(), WasmError> {
+    linker.func_wrap(
+        "everturn",
+        "result",
+        |mut caller: Called<'_>, data: u32, len: u32| -> wasmtime::Result<()> {
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
+            turn.answer(bytes(&memory, data, len)?)
+                .map_err(|refusal| raise(ExceptionKind::Throw, format!("the answer was refused: {refusal}")))
+        },
+    )?;
+    Ok(())
+}
+
 fn add_facts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
     linker.func_wrap(
         "everturn",
         "log",
         |mut caller: Called<'_>, level: i32, text: u32, len: u32| -> wasmtime::Result<()> {
-            let (memory, turn) = open(&mut caller)?;
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
             turn.log(LogLevel::from_number(level), &String::from_utf8_lossy(bytes(&memory, text, len)?));
             Ok(())
         },
     )?;
-    linker.func_wrap(
-        "everturn",
-        "result",
-        |mut caller: Called<'_>, data: u32, len: u32| -> wasmtime::Result<()> {
-            let (memory, turn) = open(&mut caller)?;
-            match turn.answer(bytes(&memory, data, len)?) {
-                Ok(()) => Ok(()),
-                Err(refusal) => bail!("the answer was refused: {refusal}"),
-            }
-        },
-    )?;
-    linker
-        .func_wrap("everturn", "date", |caller: Called<'_>| -> f64 { caller.data().turn.date_ms() as f64 })?;
+    linker.func_wrap("everturn", "date", |mut caller: Called<'_>| -> wasmtime::Result<f64> {
+        let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;
+        Ok(turn.date_ms() as f64)
+    })?;
     linker.func_wrap("everturn", "ticks", |mut caller: Called<'_>| -> wasmtime::Result<i64> {
-        let (_, turn) = open(&mut caller)?;
+        let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;
         Ok(turn.ticks().0 as i64)
     })?;
     linker.func_wrap("everturn", "id", |mut caller: Called<'_>, into: u32| -> Answered {
-        let (memory, turn) = open(&mut caller)?;
+        let (memory, turn) = open(&mut caller, FACT_FUEL, ID_BYTES)?;
         put(&memory, into, &turn.id().cid().map_or(Vec::new(), |cid| cid.to_bytes()))
     })?;
     linker.func_wrap(
         "everturn",
         "refusal",
         |mut caller: Called<'_>, code: i32, into: u32, room: u32| -> Answered {
-            let (memory, _) = open(&mut caller)?;
+            let (memory, _) = open(&mut caller, FACT_FUEL, room.min(TEXT_BYTES).into())?;
             let text = Refusal::from_code(code.saturating_neg()).or(Refusal::from_code(code));
             let text = text.map_or("the call was refused".to_owned(), |refusal| refusal.to_string());
             let cut = text.as_bytes().get(..room as usize).unwrap_or(text.as_bytes());
@@ -86,14 +143,15 @@ fn add_facts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
 }
 
 fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
-    linker.func_wrap("everturn", "message_ports", |caller: Called<'_>| -> i32 {
-        caller.data().turn.message_ports() as i32
+    linker.func_wrap("everturn", "message_ports", |mut caller: Called<'_>| -> Answered {
+        let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;
+        Ok(turn.message_ports() as i32)
     })?;
     linker.func_wrap(
         "everturn",
         "port_create",
         |mut caller: Called<'_>, kind: u32, kind_len: u32, data: u32, len: u32| -> Answered {
-            let (memory, turn) = open(&mut caller)?;
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, u64::from(kind_len) + u64::from(len))?;
             let kind = text(&memory, kind, kind_len)?;
             let data = bytes(&memory, data, len)?;
             Ok(handle(turn.create(&kind, data)))
@@ -103,7 +161,7 @@ fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
         "everturn",
         "port_bind",
         |mut caller: Called<'_>, name: u32, len: u32, port: u32| -> Answered {
-            let (memory, turn) = open(&mut caller)?;
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
             Ok(done(turn.bind(&text(&memory, name, len)?, Handle(port))))
         },
     )?;
@@ -111,19 +169,19 @@ fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
         "everturn",
         "port_unbind",
         |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
-            let (memory, turn) = open(&mut caller)?;
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
             Ok(handle(turn.unbind(&text(&memory, name, len)?)))
         },
     )?;
     linker.func_wrap("everturn", "port_get", |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
-        let (memory, turn) = open(&mut caller)?;
+        let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
         Ok(handle(turn.get(&text(&memory, name, len)?)))
     })?;
     linker.func_wrap(
         "everturn",
         "port_delete",
         |mut caller: Called<'_>, name: u32, len: u32| -> Answered {
-            let (memory, turn) = open(&mut caller)?;
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
             Ok(done(turn.delete(&text(&memory, name, len)?)))
         },
     )?;
@@ -131,38 +189,48 @@ fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
         "everturn",
         "port_names",
         |mut caller: Called<'_>, into: u32, room: u32| -> Answered {
-            let (memory, turn) = open(&mut caller)?;
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, room.into())?;
             let names = everturn_dag::node::encode(&turn.names())
                 .map_err(|error| wasmtime::Error::msg(error.to_string()))?;
             if names.len() <= room as usize { put(&memory, into, &names) } else { Ok(names.len() as i32) }
         },
     )?;
     linker.func_wrap("everturn", "port_id", |mut caller: Called<'_>, port: u32, into: u32| -> Answered {
-        let (memory, turn) = open(&mut caller)?;
+        let (memory, turn) = open(&mut caller, EFFECT_FUEL, ID_BYTES)?;
         match turn.port_id(Handle(port)) {
             Ok(id) => put(&memory, into, &id.cid().map_or(Vec::new(), |cid| cid.to_bytes())),
             Err(refusal) => Ok(-refusal.code()),
         }
     })?;
     linker.func_wrap("everturn", "port_parent", |mut caller: Called<'_>| -> Answered {
-        let (_, turn) = open(&mut caller)?;
+        let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;
         Ok(handle(turn.parent()))
     })?;
-    linker.func_wrap("everturn", "channel", |_caller: Called<'_>| -> i32 { -Refusal::UnknownCall.code() })?;
+    linker.func_wrap("everturn", "channel", |mut caller: Called<'_>| -> Answered {
+        open(&mut caller, EFFECT_FUEL, 0)?;
+        Ok(-Refusal::UnknownCall.code())
+    })?;
     Ok(())
 }
 
-/// The guest's memory and turn; the turn knows what was burnt until now.
-fn open<'a>(caller: &'a mut Called<'_>) -> wasmtime::Result<(View, &'a mut Turn)> {
-    let fuel_left = caller.get_fuel()?;
+/// The guest's memory and turn, once this call is paid for; the turn knows what was burnt until now.
+fn open<'a>(caller: &'a mut Called<'_>, fuel: u64, bytes: u64) -> wasmtime::Result<(View, &'a mut Turn)> {
+    let price = fuel + BYTE_FUEL * bytes;
+    let fuel_left = caller.get_fuel()?.checked_sub(price).ok_or(Trap::OutOfFuel)?;
+    caller.set_fuel(fuel_left)?;
     let host = caller.data_mut();
     host.note_burnt(fuel_left);
     tracing::trace!(target: "everturn::path", container = %host.turn.id(), "Recorded");
     Ok((host.memory.clone(), &mut host.turn))
 }
 
+/// Ends the turn with an exception.
+fn raise(kind: ExceptionKind, text: impl Into<String>) -> wasmtime::Error {
+    wasmtime::Error::new(Raised(Exception::new(kind, text)))
+}
+
 fn bytes(memory: &View, pointer: u32, len: u32) -> wasmtime::Result<&[u8]> {
-    memory.bytes(pointer, len).ok_or_else(|| wasmtime::Trap::MemoryOutOfBounds.into())
+    memory.bytes(pointer, len).ok_or_else(|| Trap::MemoryOutOfBounds.into())
 }
 
 fn text(memory: &View, pointer: u32, len: u32) -> wasmtime::Result<String> {
@@ -170,7 +238,7 @@ fn text(memory: &View, pointer: u32, len: u32) -> wasmtime::Result<String> {
 }
 
 fn put(memory: &View, pointer: u32, bytes: &[u8]) -> Answered {
-    memory.put(pointer, bytes).ok_or(wasmtime::Trap::MemoryOutOfBounds)?;
+    memory.put(pointer, bytes).ok_or(Trap::MemoryOutOfBounds)?;
     Ok(bytes.len() as i32)
 }
 

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use everturn_heap::{NothingCommitted, TrackerKind};
 
 use super::*;
-use crate::wasm::program::Runtime;
+use crate::wasm::program::{Role, Runtime};
 
 /// A guest that writes where it is told, grows, traps, runs for ever, and uses stack.
 const GUEST: &str = r#"(module
     (memory (export "memory") 2)
     (global $sp (export "__stack_pointer") (mut i32) (i32.const 65536))
     (data (i32.const 70000) "begun")
+    (func (export "everturn_message") (param i32))
     (func (export "write") (param i32 i32) (i32.store (local.get 0) (local.get 1)))
     (func (export "trap") (param i32 i32)
         (i32.store (local.get 0) (local.get 1))
@@ -27,7 +28,11 @@ const GUEST: &str = r#"(module
 
 fn program(wat: &str, tracker: TrackerKind) -> Result<Program, WasmError> {
     let runtime = Arc::new(Runtime::new(None, Some(tracker))?);
-    Program::prepare(&runtime, wat::parse_str(wat).unwrap(), "", &|_| {})
+    Program::prepare(&runtime, wat::parse_str(wat).unwrap(), user(), &|_| {})
+}
+
+fn user() -> Role<'static> {
+    Role::User { heap_bytes_max: 1 << 20 }
 }
 
 fn memory(guest: &Guest) -> Vec<u8> {
@@ -86,18 +91,23 @@ fn the_stack_that_a_turn_used_is_wiped() {
 }
 
 #[test]
-fn what_a_container_may_not_have_is_named() {
-    let refused = [
-        ("(module (memory 1) (func $f) (start $f))", "start function"),
-        ("(module (import \"env\" \"m\" (memory 1)))", "imported memory"),
-        ("(module (import \"env\" \"g\" (global i32)))", "imported global"),
-        ("(module (memory 1) (data (i32.const 65536) \"x\"))", "data segment"),
-    ];
-    for (wat, what) in refused {
-        let error = program(wat, TrackerKind::Compare).err().unwrap();
-        assert!(error.to_string().contains(what), "{error}");
-    }
-    let runtime = Arc::new(Runtime::new(None, Some(TrackerKind::Compare)).unwrap());
-    let invalid = Program::prepare(&runtime, b"\0asm nonsense".to_vec(), "", &|_| {}).err().unwrap();
-    assert!(matches!(invalid, WasmError::Invalid(_)), "{invalid}");
+fn calls_that_nest_too_deeply_end_at_the_same_depth() {
+    let program = program(
+        r#"(module (memory (export "memory") 1) (func (export "everturn_message") (param i32))
+            (func $down (export "down") (param i32)
+                (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+                (if (local.get 0) (then (call $down (i32.sub (local.get 0) (i32.const 1)))))))"#,
+        TrackerKind::Compare,
+    );
+    let program = program.unwrap();
+    let mut guest = Guest::start(&program, program.heap(1 << 20).unwrap()).unwrap();
+    let down = guest.function::<u32, ()>("down").unwrap();
+    assert!(matches!(guest.call(&down, 1_000, 1_000_000).unwrap(), Ended::Returned(())));
+    assert!(matches!(guest.call(&down, 1_000_000, 1_000_000_000).unwrap(), Ended::TooDeep));
+    let depth = u32::from_le_bytes(memory(&guest)[..4].try_into().unwrap()) - 1_001;
+    // A frame weighs 8, two values for the parameter and at most 3 operands, and its length adds nothing yet.
+    assert_eq!(depth, LIMIT_UNITS / (8 + 2 * 4), "golden: a change here changes outcomes");
+    guest.rollback(&program, &NothingCommitted).unwrap();
+    let down = guest.function::<u32, ()>("down").unwrap();
+    assert!(matches!(guest.call(&down, 1_000, 1_000_000).unwrap(), Ended::Returned(())));
 }
