@@ -51,8 +51,8 @@ const LINK_FLAGS: [&str; 8] = [
 /// A C compiler and a linker that know wasm32.
 #[derive(Debug, Clone)]
 pub(crate) struct Compiler {
-    cc: Vec<String>,
-    ld: Vec<String>,
+    pub(crate) cc: Vec<String>,
+    pub(crate) ld: Vec<String>,
     dialect: Dialect,
     /// For people: which compiler, which version.
     pub(crate) description: String,
@@ -92,6 +92,18 @@ impl Compiler {
             return Self::zig(module.to_vec());
         }
         Self::clang(vec!["clang".to_owned()], None).ok_or_else(no_compiler)
+    }
+
+    /// What makes it compile for wasm32, with the instructions that are turned on.
+    pub(crate) fn target_flags(&self) -> &'static [&'static str] {
+        match self.dialect {
+            Dialect::Zig => {
+                &["--target=wasm32-other", "-mcpu=generic+bulk_memory+sign_ext+nontrapping_fptoint"]
+            }
+            Dialect::Clang => {
+                &["--target=wasm32-unknown-unknown", "-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint"]
+            }
+        }
     }
 
     fn from_command(command: Vec<String>) -> Result<Self, String> {
@@ -252,14 +264,7 @@ fn compile_unit(
     let libc = inputs.sources.join("vendor/wasi-libc/include");
     let quickjs = inputs.sources.join("quickjs");
     let mut command = command_of(&compiler.cc, out);
-    command.args(match compiler.dialect {
-        Dialect::Zig => {
-            &["--target=wasm32-other", "-mcpu=generic+bulk_memory+sign_ext+nontrapping_fptoint"][..]
-        }
-        Dialect::Clang => {
-            &["--target=wasm32-unknown-unknown", "-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint"][..]
-        }
-    });
+    command.args(compiler.target_flags());
     command.args(["-O2", "-g0", "-std=gnu11", "-w", "-fno-sanitize=all"]);
     command.args(["-DNDEBUG", "-D_GNU_SOURCE", "-DEMSCRIPTEN=1", "-DFE_DOWNWARD=0", "-DFE_UPWARD=0"]);
     for (path, name) in
@@ -283,7 +288,7 @@ fn link(inputs: &Inputs, out: &Path, compiler: &Compiler, objects: &[PathBuf]) -
 }
 
 /// The compiler's own caches stay in the build's folder.
-fn command_of(words: &[String], out: &Path) -> Command {
+pub(crate) fn command_of(words: &[String], out: &Path) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
     command
@@ -292,7 +297,7 @@ fn command_of(words: &[String], out: &Path) -> Command {
     command
 }
 
-fn run(mut command: Command) -> Result<(), String> {
+pub(crate) fn run(mut command: Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{command:?} does not run: {error}"))?;
     if output.status.success() {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::world::{Ways, js};
 
 #[allow(dead_code, reason = "the build script uses more of it")]
 #[path = "../../containers/build/engine_build.rs"]
-mod engine_build;
+pub(crate) mod engine_build;
 
 use engine_build::{Compiler, Inputs, ZIG_VERSION, build, verify_sources};
 

@@ -1,5 +1,6 @@
 //! Containers that are WebAssembly modules: how they live, fail, and come back.
 
+mod guests;
 mod world;
 
 use everturn::{ExceptionKind, HypervisorError, Ipld, Settings, Unloading};
