@@ -22,18 +22,8 @@ static bool read_field(Reader *input, Field *field)
         return read_text(input, field->target);
     case FIELD_BYTES:
         return read_bytes(input, field->target);
-    case FIELD_OPTIONAL_TEXT:
-        return read_null(input) || read_text(input, field->target);
-    case FIELD_UINT:
-        return read_uint(input, field->target);
-    case FIELD_BOOL:
-        return read_bool(input, field->target);
     default:
-        ((Reader *)field->target)->at = input->at;
-        if (!read_skip(input))
-            return false;
-        ((Reader *)field->target)->end = input->at;
-        return true;
+        return read_null(input) || read_text(input, field->target);
     }
 }
 

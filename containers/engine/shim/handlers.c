@@ -102,19 +102,15 @@ static JSValue deliver(JSContext *context, JSValue data, JSValue from, uint64_t 
 
 JSValue program_message(JSContext *context, Reader *input)
 {
-    Reader raw;
     Text from = {NULL, 0};
-    uint64_t ports = 0;
-    bool reply = false;
-    Field fields[] = {{"data", FIELD_RAW, &raw, false},
-                      {"from", FIELD_OPTIONAL_TEXT, &from, false},
-                      {"ports", FIELD_UINT, &ports, false},
-                      {"reply", FIELD_BOOL, &reply, false}};
-    if (!read_fields(context, input, fields, 4, 2))
-        return JS_EXCEPTION;
+    uint64_t ports;
+    bool reply;
+    if (!read_list_of(input, 4) || !(read_null(input) || read_text(input, &from)) || !read_uint(input, &ports) ||
+        !read_bool(input, &reply))
+        return throw_input(context, "the message of this turn is malformed");
     if (ports > INT32_MAX || (reply && ports == 0))
         return throw_input(context, "a message with a reply port has a port");
-    JSValue data = read_value(context, &raw);
+    JSValue data = read_value(context, input);
     if (JS_IsException(data))
         return data;
     JSValue sender = from_port(context, from);

@@ -21,20 +21,28 @@ double __rquickjs_host_now_us(void)
     return engine.in_turn ? host_date() * 1000 : 0;
 }
 
-EXPORT(everturn_buffer) uint8_t *everturn_buffer(uint32_t bytes)
+EXPORT(everturn_input) uint8_t *everturn_input(void)
 {
-    memory_give_back(input_large);
-    input_large = NULL;
-    if (bytes <= INPUT_BYTES)
-        return input_small;
+    return input_small;
+}
+
+EXPORT(everturn_input_large) uint8_t *everturn_input_large(uint32_t bytes)
+{
+    input_done();
     if (bytes < UINT32_MAX)
         input_large = memory_get(bytes + 1);
     return input_large;
 }
 
-uint8_t *engine_input(void)
+uint8_t *input_bytes(void)
 {
     return input_large ? input_large : input_small;
+}
+
+void input_done(void)
+{
+    memory_give_back(input_large);
+    input_large = NULL;
 }
 
 static int add_intrinsics(JSContext *context)

@@ -47,6 +47,12 @@ bool read_map(Reader *reader, uint32_t *entries)
     return true;
 }
 
+bool read_list_of(Reader *reader, uint32_t items)
+{
+    uint64_t count;
+    return read_of(reader, 4, &count) && count == items;
+}
+
 bool read_text(Reader *reader, Text *text)
 {
     return read_blob(reader, 3, text);

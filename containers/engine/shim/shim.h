@@ -53,6 +53,8 @@ typedef struct Engine {
     size_t collect_at_bytes;     /* a collection is due above this many allocated bytes */
 } Engine;
 extern Engine engine;
+uint8_t *input_bytes(void);      /* what the host wrote, and room for one byte more */
+void input_done(void);
 
 /* memory.c: allocation under the host's limit. */
 extern const JSMallocFunctions memory_functions;
@@ -87,6 +89,7 @@ typedef struct Encoded {
     uint32_t length;
 } Encoded;
 bool read_map(Reader *reader, uint32_t *entries);
+bool read_list_of(Reader *reader, uint32_t items);
 bool read_text(Reader *reader, Text *text);
 bool read_bytes(Reader *reader, Text *bytes);
 bool read_null(Reader *reader);
@@ -113,8 +116,8 @@ bool cid_bytes(JSValueConst value, const uint8_t **bytes, size_t *length);
 /* fields.c: the input of a turn. */
 typedef struct Field {
     const char *name;
-    enum { FIELD_TEXT, FIELD_BYTES, FIELD_OPTIONAL_TEXT, FIELD_UINT, FIELD_BOOL, FIELD_RAW } type;
-    void *target;                /* Text, uint64_t, bool or Reader */
+    enum { FIELD_TEXT, FIELD_BYTES, FIELD_OPTIONAL_TEXT } type;
+    Text *target;
     bool found;
 } Field;
 bool read_fields(JSContext *context, Reader *input, Field *fields, int count, int required); /* the first ones must be there */

@@ -2,10 +2,8 @@
 #include "shim.h"
 
 enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION };
-enum status { DONE, FAILED, INPUT_WRONG };
+enum status { DONE, FAILED, INPUT_WRONG, DONE_AND_DUE };
 enum { COLLECT_SLACK_BYTES = 1024 * 1024 };
-
-uint8_t *engine_input(void);
 
 static Encoded error;
 static JSValue *rejected; /* promises rejected in this turn that nothing handles yet */
@@ -49,6 +47,7 @@ static void end(void)
 {
     js_free(engine.context, rejected);
     rejected = NULL;
+    input_done();
     engine.in_turn = false;
 }
 
@@ -206,21 +205,21 @@ static int32_t postpone(void)
     return DONE;
 }
 
+static bool collection_is_due(void)
+{
+    size_t limit = engine.collect_at_bytes ? engine.collect_at_bytes : 2 * COLLECT_SLACK_BYTES;
+    return inside_allocated_bytes(engine.runtime) > limit;
+}
+
 EXPORT(everturn_turn) int32_t everturn_turn(int32_t kind, uint32_t bytes)
 {
-    Reader input = {engine_input(), engine_input() + bytes};
+    Reader input = {input_bytes(), input_bytes() + bytes};
     begin();
     int32_t status = kind == COLLECT    ? collect(engine.context)
                      : kind == POSTPONE ? postpone()
                                         : take_turn(engine.context, kind, &input);
     end();
-    return status;
-}
-
-EXPORT(everturn_due) int32_t everturn_due(void)
-{
-    size_t limit = engine.collect_at_bytes ? engine.collect_at_bytes : 2 * COLLECT_SLACK_BYTES;
-    return inside_allocated_bytes(engine.runtime) > limit;
+    return status == DONE && collection_is_due() ? DONE_AND_DUE : status;
 }
 
 EXPORT(everturn_error_pointer) const uint8_t *everturn_error_pointer(void)
@@ -237,7 +236,7 @@ EXPORT(everturn_complete) int32_t everturn_complete(uint32_t bytes)
 {
     enum source_end source_end;
     bool awaits;
-    uint8_t *source = engine_input();
+    uint8_t *source = input_bytes();
     source[bytes] = 0;
     begin();
     JSValue compiled = inside_compile(engine.context, (char *)source, bytes, "<line>", COMPILE_ASYNC_IF_AWAITS, &awaits,
@@ -253,7 +252,7 @@ EXPORT(everturn_names) int32_t everturn_names(uint32_t bytes)
 {
     JSContext *context = engine.context;
     begin();
-    JSValue prefix = JS_NewStringLen(context, (char *)engine_input(), bytes);
+    JSValue prefix = JS_NewStringLen(context, (char *)input_bytes(), bytes);
     JSValue names = JS_Call(context, engine.names, JS_UNDEFINED, 1, (JSValueConst *)&prefix);
     bool done = !JS_IsException(names) && give_result(context, names, "names");
     int32_t status = done ? DONE : report(context, "throw", JS_GetException(context));

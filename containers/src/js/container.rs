@@ -20,15 +20,22 @@ use crate::wasm::rows::{Committed, Rows, engine};
 /// The engine's exports that turns use.
 #[derive(Clone)]
 struct Exports {
-    buffer: TypedFunc<u32, u32>,
+    /// Where small inputs go.
+    input: u32,
+    input_large: TypedFunc<u32, u32>,
     turn: TypedFunc<(i32, u32), i32>,
-    due: TypedFunc<(), i32>,
     error_pointer: TypedFunc<(), u32>,
     error_bytes: TypedFunc<(), u32>,
 }
 
-/// Fuel for the small calls beside a turn: asking whether a collection is due, where the error lies.
+/// Fuel for the small calls beside a turn: asking where the error lies.
 const SMALL_CALL_FUEL: u64 = 10_000_000;
+/// Inputs up to this length go where the engine always takes them; for longer ones it makes room, in the turn.
+const INPUT_BYTES_SMALL: u32 = 64 * 1024;
+
+/// What the engine says of a turn that was done.
+const DONE: i32 = 0;
+const DONE_AND_DUE: i32 = 3;
 
 pub(super) struct JsContainer {
     program: Arc<Program>,
@@ -36,6 +43,9 @@ pub(super) struct JsContainer {
     exports: Exports,
     rows: Rows,
     stack: DeadStack,
+    /// Whether the last turn made a collection due. It follows at once, so a heap that is loaded or rolled back to has
+    /// none to come.
+    due: bool,
 }
 
 /// What lies in the dead stack when a turn begins.
@@ -76,7 +86,7 @@ impl JsContainer {
     ) -> Result<JsContainer, WasmError> {
         let mut guest = Guest::start(&program, heap)?;
         let exports = Exports::of(&mut guest)?;
-        Ok(JsContainer { program, guest, exports, rows, stack })
+        Ok(JsContainer { program, guest, exports, rows, stack, due: false })
     }
 
     fn committed<'a>(rows: &'a Rows, program: &'a Program, state: &'a dyn StateReader) -> Committed<'a> {
@@ -102,7 +112,8 @@ impl JsContainer {
         };
         turn.set_burnt(Ticks(burnt));
         let exception = match ended {
-            Ended::Returned(0) => {
+            Ended::Returned(status @ (DONE | DONE_AND_DUE)) => {
+                self.due = status == DONE_AND_DUE;
                 self.guest.finish_turn()?;
                 tracing::trace!(target: "everturn::path", burnt, "Ended");
                 return Ok(Verdict::Done);
@@ -119,7 +130,7 @@ impl JsContainer {
         Ok(Verdict::Exception(exception))
     }
 
-    /// Puts the input into the engine's buffer and runs the turn; both burn the turn's fuel.
+    /// Puts the input where the engine takes it and runs the turn; both burn the turn's fuel.
     fn enter_engine(
         &mut self,
         input: &EngineTurn,
@@ -127,18 +138,22 @@ impl JsContainer {
         interrupt: Option<&std::sync::atomic::AtomicBool>,
     ) -> Result<Ended<i32>, WasmError> {
         let len = u32::try_from(input.bytes.len()).unwrap_or(u32::MAX);
-        let pointer = match self.guest.call(&self.exports.buffer, len, fuel)? {
-            Ended::Returned(pointer) => pointer,
-            Ended::OutOfFuel => return Ok(Ended::OutOfFuel),
-            Ended::Trapped(why) => return Ok(Ended::Trapped(why)),
-            Ended::TooDeep => return Ok(Ended::TooDeep),
-            Ended::Raised(exception) => return Ok(Ended::Raised(exception)),
-            Ended::Interrupted => return Ok(Ended::Interrupted),
-        };
+        let (mut pointer, mut fuel) = (self.exports.input, fuel);
+        if len > INPUT_BYTES_SMALL {
+            pointer = match self.guest.call(&self.exports.input_large, len, fuel)? {
+                Ended::Returned(pointer) => pointer,
+                Ended::OutOfFuel => return Ok(Ended::OutOfFuel),
+                Ended::Trapped(why) => return Ok(Ended::Trapped(why)),
+                Ended::TooDeep => return Ok(Ended::TooDeep),
+                Ended::Raised(exception) => return Ok(Ended::Raised(exception)),
+                Ended::Interrupted => return Ok(Ended::Interrupted),
+            };
+            fuel = self.guest.fuel_left();
+        }
         if pointer == 0 || self.guest.memory().put(pointer, &input.bytes).is_none() {
             return Ok(Ended::Trapped("out of memory: there is no room for the turn's input".into()));
         }
-        let (fuel, parameters) = (self.guest.fuel_left(), (input.kind, len));
+        let parameters = (input.kind, len);
         tracing::trace!(target: "everturn::path", kind = input.kind, fuel, "Run");
         let Some(interrupt) = interrupt else {
             return self.guest.call(&self.exports.turn, parameters, fuel);
@@ -190,10 +205,11 @@ fn ask<R: wasmtime::WasmResults>(guest: &mut Guest, function: &TypedFunc<(), R>)
 
 impl Exports {
     fn of(guest: &mut Guest) -> Result<Exports, WasmError> {
+        let input = guest.function("everturn_input")?;
         Ok(Exports {
-            buffer: guest.function("everturn_buffer")?,
+            input: ask(guest, &input)?,
+            input_large: guest.function("everturn_input_large")?,
             turn: guest.function("everturn_turn")?,
-            due: guest.function("everturn_due")?,
             error_pointer: guest.function("everturn_error_pointer")?,
             error_bytes: guest.function("everturn_error_bytes")?,
         })
@@ -217,7 +233,7 @@ impl Container for JsContainer {
     }
 
     fn due(&mut self) -> bool {
-        ask(&mut self.guest, &self.exports.due).is_ok_and(|due| due == 1)
+        std::mem::take(&mut self.due)
     }
 
     fn savepoint(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {
@@ -226,6 +242,7 @@ impl Container for JsContainer {
     }
 
     fn rollback(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {
+        self.due = false;
         let committed = Self::committed(&self.rows, &self.program, state);
         if self.guest.rollback(&self.program, &committed).map_err(engine)? == Growth::TakenBack {
             self.exports = Exports::of(&mut self.guest).map_err(engine)?;

@@ -20,6 +20,10 @@ const COLLECT: i32 = 5;
 const POSTPONE: i32 = 6;
 const EXCEPTION: i32 = 7;
 
+/// dag-cbor's own heads of two values.
+const NULL: u8 = 0xf6;
+const FALSE: u8 = 0xf4;
+
 /// Writes the input of a turn; `Err` is what is wrong with what was sent.
 pub(super) fn engine_turn(id: ContainerId, input: &Input) -> Result<EngineTurn, String> {
     match input {
@@ -42,23 +46,18 @@ fn of_delivery(id: ContainerId, delivery: &Delivery, source: &Source) -> Result<
     }
 }
 
-/// `{data, from, ports?}`, written directly: this is the hot path, and the data are canonical already.
+/// `[from, ports, reply, data]`, written directly: this is the hot path, and the data are canonical already.
 fn message(delivery: &Delivery, source: &Source) -> Vec<u8> {
-    let ports = delivery.message.ports.len();
     let mut bytes = Vec::with_capacity(delivery.message.data.len() + 32);
-    bytes.push(if ports == 0 { 0xa2 } else { 0xa3 });
-    bytes.extend_from_slice(b"\x64data");
-    bytes.extend_from_slice(&delivery.message.data);
-    bytes.extend_from_slice(b"\x64from");
+    bytes.push(0x84);
     match source {
         Source::Named(name) => text(&mut bytes, name.as_str()),
         Source::Parent if delivery.from.is_some() => text(&mut bytes, ""),
-        Source::Parent => bytes.push(0xf6),
+        Source::Parent => bytes.push(NULL),
     }
-    if ports > 0 {
-        bytes.extend_from_slice(b"\x65ports");
-        head(&mut bytes, 0, ports);
-    }
+    head(&mut bytes, 0, delivery.message.ports.len());
+    bytes.push(FALSE);
+    bytes.extend_from_slice(&delivery.message.data);
     bytes
 }
 

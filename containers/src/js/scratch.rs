@@ -30,12 +30,12 @@ fn ask(program: &Program, source: &str) -> Result<Completeness, WasmError> {
     let mut guest = Guest::start(program, program.heap(HEAP_BYTES_MAX)?)?;
     let len =
         u32::try_from(source.len()).map_err(|_| WasmError::Interface("the source is too long".into()))?;
-    let buffer = guest.function::<u32, u32>("everturn_buffer")?;
-    let Ended::Returned(pointer @ 1..) = guest.call(&buffer, len, FUEL)? else {
+    let room = guest.function::<u32, u32>("everturn_input_large")?;
+    let Ended::Returned(pointer @ 1..) = guest.call(&room, len, FUEL)? else {
         return Err(WasmError::Interface("the source does not fit the engine's memory".into()));
     };
     if guest.memory().put(pointer, source.as_bytes()).is_none() {
-        return Err(WasmError::Interface("the engine's buffer lies outside of its memory".into()));
+        return Err(WasmError::Interface("the engine's input lies outside of its memory".into()));
     }
     let complete = guest.function::<u32, i32>("everturn_complete")?;
     match guest.call(&complete, len, FUEL)? {

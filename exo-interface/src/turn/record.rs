@@ -33,20 +33,39 @@ pub(crate) enum Answer {
     Id(ContainerId),
 }
 
-/// The syscalls of one turn, each as (call, digest of its arguments, answer).
+/// One syscall: (call, digest of its arguments, answer).
+type Called = (Call, u64, Answer);
+
+/// The syscalls of one turn, in order. Most turns have one, their answer, which needs no list.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
-    calls: Vec<(Call, u64, Answer)>,
+    first: Option<Called>,
+    more: Vec<Called>,
 }
 
 impl Record {
     pub(super) fn push(&mut self, call: Call, arguments: &[&[u8]], answer: Answer) {
-        self.calls.push((call, digest(arguments), answer));
+        let called = (call, digest(arguments), answer);
+        match &mut self.first {
+            None => self.first = Some(called),
+            Some(_) => self.more.push(called),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&Called> {
+        match index {
+            0 => self.first.as_ref(),
+            _ => self.more.get(index - 1),
+        }
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
     }
 
     /// Memory that the record takes, roughly, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.calls.capacity() * size_of::<(Call, u64, Answer)>()
+        size_of::<Record>() + self.more.capacity() * size_of::<Called>()
     }
 }
 
@@ -98,7 +117,7 @@ impl Again {
     }
 
     pub(super) fn answer(&mut self, call: Call, arguments: &[&[u8]]) -> Answer {
-        match self.record.calls.get(self.next) {
+        match self.record.get(self.next) {
             Some((was, of, answer)) if *was == call && *of == digest(arguments) => {
                 self.next += 1;
                 answer.clone()
@@ -115,7 +134,7 @@ impl Again {
 
     /// What differed from the record, if anything did; a record not read to its end differs too.
     fn divergence(self) -> Option<String> {
-        let short = self.next < self.record.calls.len();
+        let short = self.next < self.record.len();
         self.diverged.or_else(|| short.then(|| format!("it stopped after {} calls", self.next)))
     }
 }
