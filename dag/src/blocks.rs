@@ -1,10 +1,13 @@
 //! Blocks in a store: immutable bytes under their address, in [`Space::Blocks`].
 //!
 //! A block that is read is hashed and compared with its address, so that whoever asks for an address gets those bytes
-//! or an error. How many refer to a block, and when it may go, is not known here.
+//! or an error. How many refer to a block, and when it may go,
+//! is [elsewhere](crate::references).
+
+use std::collections::BTreeSet;
 
 use crate::address::{self, Verdict};
-use crate::{Cid, Reader, Space, StoreError};
+use crate::{Cid, Reader, Space, StoreError, node};
 
 /// The key of a block.
 pub fn key(cid: &Cid) -> Vec<u8> {
@@ -24,6 +27,18 @@ pub fn get(reader: &dyn Reader, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError
     }
 }
 
+/// What a block links to: the links of a dag-cbor node, each once; raw bytes have none.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if the block is no dag-cbor though its address says so, or of another codec.
+pub fn links(cid: &Cid, block: &[u8]) -> Result<BTreeSet<Cid>, StoreError> {
+    match cid.codec() {
+        address::RAW => Ok(BTreeSet::new()),
+        address::DAG_CBOR => node::links(block).map_err(|error| damaged(cid, error.to_string())),
+        codec => Err(damaged(cid, format!("its address has the codec {codec:#x}, which is not known"))),
+    }
+}
+
 /// Whether the store has a block; its bytes are not looked at.
 ///
 /// # Errors
@@ -37,7 +52,7 @@ pub fn missing(cid: &Cid) -> StoreError {
     damaged(cid, "it is not there".to_owned())
 }
 
-fn damaged(cid: &Cid, what: String) -> StoreError {
+pub(crate) fn damaged(cid: &Cid, what: String) -> StoreError {
     StoreError::Damaged { place: format!("block {cid}"), what }
 }
 

@@ -7,10 +7,11 @@ pub mod address;
 pub mod blocks;
 pub mod car;
 pub mod node;
+pub mod references;
 pub mod store;
 
 pub use cid::Cid;
 pub use cid::multibase::Base;
 pub use ipld_core::ipld::Ipld;
 pub use node::NodeError;
-pub use store::{Backend, Batch, DiskStore, MemoryStore, Reader, Space, Store, StoreError};
+pub use store::{Backend, Batch, Change, DiskStore, MemoryStore, Reader, Space, Store, StoreError};

@@ -14,7 +14,11 @@
 
 mod scan;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+
+use crate::Cid;
 
 /// Lists and maps that may lie in one another. A value embedded in another node counts with the levels around it, so
 /// what comes from a guest is better embedded as bytes. The limit stays below that of `serde_ipld_dagcbor` (256
@@ -48,7 +52,17 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NodeError> {
 /// # Errors
 /// The first thing that is wrong, and where.
 pub fn validate(bytes: &[u8]) -> Result<(), NodeError> {
-    scan::value(bytes)
+    scan::value(bytes, &mut |_| {})
+}
+
+/// The links of a node, each once.
+///
+/// # Errors
+/// As [`validate`].
+pub fn links(bytes: &[u8]) -> Result<BTreeSet<Cid>, NodeError> {
+    let mut links = BTreeSet::new();
+    scan::value(bytes, &mut |link| drop(links.insert(link)))?;
+    Ok(links)
 }
 
 /// Why bytes are no node, or a value cannot become one. Offsets count bytes from the start of the input.

@@ -75,7 +75,7 @@ pub enum Space {
     Blocks,
     /// What a later flush must hash, by container and part.
     Stale,
-    /// What holds blocks, and how often each is referred to.
+    /// What holds blocks, and how often each is referred to ([`references`](crate::references)).
     References,
 }
 
@@ -134,16 +134,21 @@ impl Batch {
 
     /// Sets a key's value.
     pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        let (key, value) = (key.into(), value.into());
-        self.bytes += key.len() + value.len();
-        self.changes.push(Change::Put { space, key, value });
+        self.push(Change::Put { space, key: key.into(), value: value.into() });
     }
 
     /// Removes a key.
     pub fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
-        let key = key.into();
-        self.bytes += key.len();
-        self.changes.push(Change::Delete { space, key });
+        self.push(Change::Delete { space, key: key.into() });
+    }
+
+    /// Adds a change.
+    pub(crate) fn push(&mut self, change: Change) {
+        self.bytes += match &change {
+            Change::Put { key, value, .. } => key.len() + value.len(),
+            Change::Delete { key, .. } => key.len(),
+        };
+        self.changes.push(change);
     }
 
     /// The changes, in the order in which they were made.

@@ -11,8 +11,9 @@ const LIST: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
 
-pub(super) fn value(bytes: &[u8]) -> Result<(), NodeError> {
-    let mut scan = Scan { bytes, at: 0 };
+/// Scans one value; `visit` sees each link.
+pub(super) fn value(bytes: &[u8], visit: &mut dyn FnMut(Cid)) -> Result<(), NodeError> {
+    let mut scan = Scan { bytes, at: 0, visit };
     scan.item(0)?;
     if scan.at < bytes.len() {
         return Err(NodeError::Trailing { at: scan.at });
@@ -20,12 +21,13 @@ pub(super) fn value(bytes: &[u8]) -> Result<(), NodeError> {
     Ok(())
 }
 
-struct Scan<'a> {
+struct Scan<'a, 'v> {
     bytes: &'a [u8],
     at: usize,
+    visit: &'v mut dyn FnMut(Cid),
 }
 
-impl<'a> Scan<'a> {
+impl<'a> Scan<'a, '_> {
     fn item(&mut self, depth: usize) -> Result<(), NodeError> {
         let at = self.at;
         let head = self.byte()?;
@@ -97,7 +99,10 @@ impl<'a> Scan<'a> {
         };
         let length = cid.len();
         match Cid::read_bytes(&mut cid) {
-            Ok(read) if cid.is_empty() && read.encoded_len() == length => Ok(()),
+            Ok(read) if cid.is_empty() && read.encoded_len() == length => {
+                (self.visit)(read);
+                Ok(())
+            }
             _ => Err(bad),
         }
     }

@@ -1,0 +1,251 @@
+//! Which blocks are needed: holds, pins and counts, kept in the same batch as the blocks.
+//!
+//! A block stays while something refers to it: a *hold* (a named row that names it), a *pin*, or a link from another
+//! block that is there. When nothing does any more, it goes, and so does what only it referred to: at once within the
+//! batch as far as that stays small, else later in steps. What is still to go is a row of the store, so a kill between
+//! two steps costs nothing.
+//!
+//! | key in [`Space::References`] | value |
+//! |---|---|
+//! | `h`, name | the CID that is held |
+//! | `p`, CID | how often it is pinned: u64, big-endian |
+//! | `c`, CID | references beyond the first: u64, big-endian; absent for none |
+//! | `d`, CID | empty: nothing refers to the block, it is to go |
+//!
+//! Invariants, after every batch:
+//! 1. The references of an address are its holds, one for its pins, and one for each block that is there and links to
+//!    it. A block counts once however often it repeats a link.
+//! 2. A block that is there has `c` = references - 1, or `d` if it has none. An address without a block has `c` =
+//!    references: a link may lead outside (a CID that is data).
+//! 3. What goes into the store goes through [`References::settle`], from one writer.
+//!
+//! Most blocks have one reference, and no row here. What a block means is not known here.
+
+mod audit;
+mod tally;
+
+use std::collections::BTreeMap;
+
+use crate::{Batch, Change, Cid, Reader, Space, StoreError, blocks};
+use tally::Tally;
+
+pub use audit::{Audit, audit};
+
+const HOLD: u8 = b'h';
+const PIN: u8 = b'p';
+const COUNT: u8 = b'c';
+const DOOMED: u8 = b'd';
+
+/// Blocks that one batch takes away at most; the rest waits for [`References::reclaim`].
+pub const STEP_BLOCKS_MAX: usize = 1024;
+
+/// Holds a block under a name, in place of what that name held before.
+pub fn hold(batch: &mut Batch, name: &[u8], cid: &Cid) {
+    batch.put(Space::References, key(HOLD, name), cid.to_bytes());
+}
+
+/// Lets go of what a name holds.
+pub fn let_go(batch: &mut Batch, name: &[u8]) {
+    batch.delete(Space::References, key(HOLD, name));
+}
+
+/// What a name holds.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn held(reader: &dyn Reader, name: &[u8]) -> Result<Option<Cid>, StoreError> {
+    let Some(bytes) = reader.get(Space::References, &key(HOLD, name))? else { return Ok(None) };
+    to_cid(&bytes).map(Some)
+}
+
+/// The names under a prefix that hold something.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn names(reader: &dyn Reader, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut names = Vec::new();
+    reader.scan(Space::References, &key(HOLD, prefix), &mut |key, _| {
+        names.push(key[1..].to_vec());
+        true
+    })?;
+    Ok(names)
+}
+
+/// Pins a block: it stays until it was unpinned as often.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn pin(reader: &dyn Reader, batch: &mut Batch, cid: &Cid) -> Result<(), StoreError> {
+    let pins = pins_of(reader, cid)?.saturating_add(1);
+    batch.put(Space::References, key(PIN, &cid.to_bytes()), pins.to_be_bytes());
+    Ok(())
+}
+
+/// Takes one pin back; `false` if there is none.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn unpin(reader: &dyn Reader, batch: &mut Batch, cid: &Cid) -> Result<bool, StoreError> {
+    let row = key(PIN, &cid.to_bytes());
+    match pins_of(reader, cid)? {
+        0 => return Ok(false),
+        1 => batch.delete(Space::References, row),
+        pins => batch.put(Space::References, row, (pins - 1).to_be_bytes()),
+    }
+    Ok(true)
+}
+
+/// Every pinned address, and how often it is.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn pins(reader: &dyn Reader) -> Result<BTreeMap<Cid, u64>, StoreError> {
+    let mut pins = BTreeMap::new();
+    let mut failed = None;
+    reader.scan(Space::References, &[PIN], &mut |key, value| {
+        match to_cid(&key[1..]).and_then(|cid| Ok((cid, to_number(value)?))) {
+            Ok((cid, number)) => drop(pins.insert(cid, number)),
+            Err(error) => failed = Some(error),
+        }
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(pins), Err)
+}
+
+/// The writer's side: turns what a batch says of blocks and holds into what the store has to keep.
+#[derive(Debug)]
+pub struct References {
+    may_have_doomed: bool,
+}
+
+/// What becomes of blocks in a batch that nothing refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreferenced {
+    /// They are not written.
+    AreLeftOut,
+    /// They are written and wait, to be referred to or to be reclaimed: blocks that arrive one after another.
+    Wait,
+}
+
+impl References {
+    /// Looks whether something was left to reclaim.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn open(reader: &dyn Reader) -> Result<References, StoreError> {
+        Ok(References { may_have_doomed: !doomed(reader, 1)?.is_empty() })
+    }
+
+    /// Whether [`References::reclaim`] may have something to do.
+    pub fn may_reclaim(&self) -> bool {
+        self.may_have_doomed
+    }
+
+    /// Makes a batch complete. Of the blocks that it puts, those stay that are needed and not there yet; counts follow;
+    /// of what nobody needs any more, at most `blocks_max` blocks are removed with it.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or its counts contradict its blocks.
+    pub fn settle(
+        &mut self,
+        reader: &dyn Reader,
+        batch: Batch,
+        unreferenced: Unreferenced,
+        blocks_max: usize,
+    ) -> Result<Batch, StoreError> {
+        let mut tally = Tally::new(reader, self.may_have_doomed);
+        let mut settled = Batch::new();
+        let mut holds: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        for change in batch.into_changes() {
+            match change {
+                Change::Put { space: Space::Blocks, key, value } => tally.offer(to_cid(&key)?, value),
+                Change::Put { space: Space::References, key, value } => drop(holds.insert(key, Some(value))),
+                Change::Delete { space: Space::References, key } => drop(holds.insert(key, None)),
+                other => settled.push(other),
+            }
+        }
+        let mut released = Vec::new();
+        for (key, after) in holds {
+            let before = reader.get(Space::References, &key)?;
+            let (was, is) = (named(&key, before.as_deref())?, named(&key, after.as_deref())?);
+            if was != is {
+                is.into_iter().for_each(|cid| tally.refer(cid));
+                released.extend(was);
+            }
+            match after {
+                Some(value) if before.as_ref() != Some(&value) => {
+                    settled.put(Space::References, key, value);
+                }
+                None if before.is_some() => settled.delete(Space::References, key),
+                _ => {}
+            }
+        }
+        tally.admit(unreferenced)?;
+        tally.drop_all(released, blocks_max)?;
+        self.may_have_doomed |= tally.write(&mut settled)?;
+        Ok(settled)
+    }
+
+    /// The next step of what is left to reclaim: a batch that removes at most `blocks_max` blocks; `None` if nothing is
+    /// left.
+    ///
+    /// # Errors
+    /// As [`References::settle`].
+    pub fn reclaim(&mut self, reader: &dyn Reader, blocks_max: usize) -> Result<Option<Batch>, StoreError> {
+        let doomed = doomed(reader, blocks_max.max(1))?;
+        self.may_have_doomed = !doomed.is_empty();
+        if doomed.is_empty() {
+            return Ok(None);
+        }
+        let (mut tally, mut batch) = (Tally::new(reader, true), Batch::new());
+        tally.reclaim(doomed, blocks_max.max(1))?;
+        tally.write(&mut batch)?;
+        Ok(Some(batch))
+    }
+}
+
+/// The address that a hold or a pin stands for.
+fn named(key: &[u8], value: Option<&[u8]>) -> Result<Option<Cid>, StoreError> {
+    let Some(value) = value else { return Ok(None) };
+    match key.split_first() {
+        Some((&HOLD, _)) => to_cid(value).map(Some),
+        Some((&PIN, cid)) => to_cid(cid).map(Some),
+        _ => Err(damaged("a batch writes a count of its own")),
+    }
+}
+
+fn doomed(reader: &dyn Reader, most: usize) -> Result<Vec<Cid>, StoreError> {
+    let mut doomed = Vec::new();
+    reader.scan(Space::References, &[DOOMED], &mut |key, _| {
+        doomed.push(to_cid(&key[1..]));
+        doomed.len() < most
+    })?;
+    doomed.into_iter().collect()
+}
+
+fn pins_of(reader: &dyn Reader, cid: &Cid) -> Result<u64, StoreError> {
+    let pins = reader.get(Space::References, &key(PIN, &cid.to_bytes()))?;
+    pins.map_or(Ok(0), |pins| to_number(&pins))
+}
+
+fn key(kind: u8, name: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(kind);
+    key.extend_from_slice(name);
+    key
+}
+
+fn to_cid(bytes: &[u8]) -> Result<Cid, StoreError> {
+    Cid::try_from(bytes).map_err(|error| damaged(&format!("an address cannot be read: {error}")))
+}
+
+fn to_number(bytes: &[u8]) -> Result<u64, StoreError> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a count has not eight bytes"))
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged { place: "the references of blocks".to_owned(), what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! One batch's effect on the counts.
+//!
+//! All increments come before the first decrement, so a block is judged dead only when nothing in the batch can need it
+//! any more; and a link that an old node and its successor share cancels out before its count is even read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_number};
+use crate::{Batch, Cid, Reader, Space, StoreError};
+
+pub(super) struct Tally<'a> {
+    reader: &'a dyn Reader,
+    may_have_doomed: bool,
+    /// Blocks that the batch brings.
+    offered: BTreeMap<Cid, Vec<u8>>,
+    /// Changes of reference counts.
+    changes: BTreeMap<Cid, i64>,
+    /// Offered blocks that are referred to now and were not looked at yet.
+    unseen: Vec<Cid>,
+    /// Blocks that come into the store.
+    inserted: BTreeSet<Cid>,
+    /// Blocks that leave it.
+    removed: BTreeSet<Cid>,
+    /// References beyond the first as the store has them; -1 for a doomed block.
+    stored: BTreeMap<Cid, i64>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(reader: &'a dyn Reader, may_have_doomed: bool) -> Self {
+        Tally {
+            reader,
+            may_have_doomed,
+            offered: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            unseen: Vec::new(),
+            inserted: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            stored: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn offer(&mut self, cid: Cid, block: Vec<u8>) {
+        self.offered.insert(cid, block);
+    }
+
+    /// One more reference.
+    pub(super) fn refer(&mut self, cid: Cid) {
+        let is_first = !self.changes.contains_key(&cid);
+        *self.changes.entry(cid).or_default() += 1;
+        if is_first && self.offered.contains_key(&cid) {
+            self.unseen.push(cid);
+        }
+    }
+
+    /// Takes in the offered blocks that something refers to, and what they refer to in turn.
+    pub(super) fn admit(&mut self, unreferenced: Unreferenced) -> Result<(), StoreError> {
+        if unreferenced == Unreferenced::Wait {
+            self.unseen = self.offered.keys().copied().collect();
+        }
+        while let Some(cid) = self.unseen.pop() {
+            if self.inserted.contains(&cid) || blocks::has(self.reader, &cid)? {
+                continue;
+            }
+            let Some(block) = self.offered.get(&cid) else { continue };
+            let links = blocks::links(&cid, block)?;
+            self.inserted.insert(cid);
+            self.changes.entry(cid).or_default();
+            links.into_iter().for_each(|link| self.refer(link));
+        }
+        Ok(())
+    }
+
+    /// Takes references back, and removes up to `blocks_max` of the blocks that nobody needs then.
+    pub(super) fn drop_all(&mut self, released: Vec<Cid>, blocks_max: usize) -> Result<(), StoreError> {
+        for cid in &released {
+            *self.changes.entry(*cid).or_default() -= 1;
+        }
+        self.reclaim(released, blocks_max)
+    }
+
+    /// Removes those of the blocks that nobody needs, and what only they referred to, up to `blocks_max` blocks.
+    pub(super) fn reclaim(&mut self, mut suspects: Vec<Cid>, blocks_max: usize) -> Result<(), StoreError> {
+        let mut left = blocks_max;
+        while let Some(cid) = suspects.pop() {
+            if left == 0 {
+                // What is dead and stays is found when the rows are written.
+                break;
+            }
+            if self.removed.contains(&cid) || self.excess_after(cid)? >= 0 {
+                continue;
+            }
+            left -= 1;
+            for link in self.links_of(cid)? {
+                *self.changes.entry(link).or_default() -= 1;
+                suspects.push(link);
+            }
+            self.removed.insert(cid);
+            self.changes.entry(cid).or_default();
+        }
+        Ok(())
+    }
+
+    fn links_of(&self, cid: Cid) -> Result<BTreeSet<Cid>, StoreError> {
+        if cid.codec() == crate::address::RAW {
+            return Ok(BTreeSet::new());
+        }
+        match blocks::get(self.reader, &cid)? {
+            Some(block) => blocks::links(&cid, &block),
+            None => Err(blocks::missing(&cid)),
+        }
+    }
+
+    /// What `c` or `d` will say of an address: -1 if nothing refers to the block.
+    fn excess_after(&mut self, cid: Cid) -> Result<i64, StoreError> {
+        let change = self.changes.get(&cid).copied().unwrap_or_default();
+        let inserted = i64::from(self.inserted.contains(&cid));
+        if change >= 0 && inserted == 0 && !self.may_have_doomed {
+            return Ok(0);
+        }
+        Ok(self.stored(cid)? + change - inserted)
+    }
+
+    fn stored(&mut self, cid: Cid) -> Result<i64, StoreError> {
+        if let Some(excess) = self.stored.get(&cid) {
+            return Ok(*excess);
+        }
+        let address = cid.to_bytes();
+        let excess = match self.reader.get(Space::References, &key(COUNT, &address))? {
+            Some(count) => i64::try_from(to_number(&count)?).map_err(|_| damaged("a count is too large"))?,
+            None if self.may_have_doomed && self.reader.has(Space::References, &key(DOOMED, &address))? => -1,
+            None => 0,
+        };
+        self.stored.insert(cid, excess);
+        Ok(excess)
+    }
+
+    /// Writes blocks and counts; `true` if there is something to reclaim later.
+    pub(super) fn write(mut self, batch: &mut Batch) -> Result<bool, StoreError> {
+        let mut leaves_doomed = false;
+        for (cid, change) in std::mem::take(&mut self.changes) {
+            let inserted = self.inserted.contains(&cid);
+            if change == 0 && !inserted && !self.removed.contains(&cid) {
+                continue;
+            }
+            let before = self.stored(cid)?;
+            let after = before + change - i64::from(inserted);
+            if after < -1 {
+                return Err(damaged(&format!("block {cid} has fewer references than refer to it")));
+            }
+            if self.removed.contains(&cid) {
+                batch.delete(Space::Blocks, blocks::key(&cid));
+                write_count(batch, &cid, before, 0);
+                continue;
+            }
+            leaves_doomed |= after < 0;
+            write_count(batch, &cid, before, after);
+            if inserted && let Some(block) = self.offered.remove(&cid) {
+                batch.put(Space::Blocks, blocks::key(&cid), block);
+            }
+        }
+        Ok(leaves_doomed)
+    }
+}
+
+/// Replaces the row of one excess by that of another.
+fn write_count(batch: &mut Batch, cid: &Cid, before: i64, after: i64) {
+    let address = cid.to_bytes();
+    let row = |excess: i64| match excess {
+        0 => None,
+        1.. => Some(key(COUNT, &address)),
+        _ => Some(key(DOOMED, &address)),
+    };
+    let (old, new) = (row(before), row(after));
+    if let Some(old) = old.filter(|old| new.as_ref() != Some(old)) {
+        batch.delete(Space::References, old);
+    }
+    match new {
+        Some(key) if after > 0 => batch.put(Space::References, key, (after as u64).to_be_bytes()),
+        Some(key) => batch.put(Space::References, key, []),
+        None => {}
+    }
+}
