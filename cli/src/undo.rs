@@ -5,7 +5,7 @@
 //! [`Undo::begin`] compares them. A power cut may cost the steps (the state never depends on them): two syncs a line
 //! would be dear for that.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,8 +61,25 @@ impl Undo {
         Undo { path, kept }
     }
 
-    /// The state is at `root` now, before anything of this session: fits the steps to it.
-    pub(crate) fn begin(&mut self, root: &Cid) {
+    /// The state is at `root` now, before anything of this session, and `root` was pinned for it: fits the steps to it.
+    /// `pinned` are the pins of the store; returns those that are too many.
+    pub(crate) fn begin(&mut self, root: &Cid, pinned: BTreeMap<Cid, u64>) -> Vec<Cid> {
+        self.fit(root);
+        let mut released = Vec::new();
+        for (cid, pins) in pinned {
+            let wanted = self.roots().filter(|root| *root == cid).count() as u64;
+            released.extend((wanted..pins).map(|_| cid));
+        }
+        released
+    }
+
+    /// Every root that the steps stand on.
+    fn roots(&self) -> impl Iterator<Item = Cid> {
+        let before = self.kept.steps.iter().map(|step| &step.before);
+        before.chain(&self.kept.after).filter_map(|root| root.parse().ok())
+    }
+
+    fn fit(&mut self, root: &Cid) {
         let root = root.to_string();
         match self.kept.after.take() {
             Some(after) if after != root => self.push(after, OUTSIDE),
@@ -76,12 +93,17 @@ impl Undo {
         self.kept.after = Some(root);
     }
 
-    /// Notes a line that is about to run.
-    pub(crate) fn enter(&mut self, line: &str) -> Result<(), Failure> {
+    /// Notes a line that is about to run. Returns the roots of steps that are too far back now.
+    pub(crate) fn enter(&mut self, line: &str) -> Result<Vec<Cid>, Failure> {
         if let Some(before) = self.kept.after.take() {
             self.push(before, line);
         }
-        self.write()
+        let mut released = Vec::new();
+        while self.kept.steps.len() > STEPS_MAX {
+            released.extend(self.kept.steps.pop_front().and_then(|step| step.before()));
+        }
+        self.write()?;
+        Ok(released)
     }
 
     /// The line has been run; the state is at `root` now.
@@ -90,12 +112,14 @@ impl Undo {
         self.write()
     }
 
-    /// The line that was entered last threw: nothing has happened.
-    pub(crate) fn forget(&mut self) -> Result<(), Failure> {
+    /// The line that was entered last is none: it threw, or it was taken back. Returns the root after it, if it had one.
+    pub(crate) fn forget(&mut self) -> Result<Option<Cid>, Failure> {
+        let mut released = None;
         if let Some(step) = self.kept.steps.pop_back() {
-            self.kept.after = Some(step.before);
+            released = self.kept.after.replace(step.before);
         }
-        self.write()
+        self.write()?;
+        Ok(released.and_then(|root| root.parse().ok()))
     }
 
     /// The step to take back next.
@@ -105,9 +129,6 @@ impl Undo {
 
     fn push(&mut self, before: String, line: &str) {
         self.kept.steps.push_back(Step { before, line: shortened(line) });
-        while self.kept.steps.len() > STEPS_MAX {
-            self.kept.steps.pop_front();
-        }
     }
 
     fn write(&self) -> Result<(), Failure> {
@@ -134,6 +155,10 @@ mod tests {
         raw_cid(&[number])
     }
 
+    fn begin(undo: &mut Undo, number: u8) {
+        assert_eq!(undo.begin(&root(number), BTreeMap::new()), []);
+    }
+
     fn lines(undo: &Undo) -> Vec<&str> {
         undo.kept.steps.iter().map(|step| step.line.as_str()).collect()
     }
@@ -142,13 +167,13 @@ mod tests {
     fn steps_are_taken_back_in_turn_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(0));
+        begin(&mut undo, 0);
         for (number, line) in [(1, "one"), (2, "two")] {
             undo.enter(line).unwrap();
             undo.leave(&root(number)).unwrap();
         }
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(2));
+        begin(&mut undo, 2);
         assert_eq!(undo.last().and_then(Step::before), Some(root(1)));
         undo.forget().unwrap();
         assert_eq!(undo.last().map(|step| step.line.as_str()), Some("one"));
@@ -160,10 +185,10 @@ mod tests {
     fn a_line_that_was_killed_before_its_commit_is_no_step() {
         let folder = tempfile::tempdir().unwrap();
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(0));
+        begin(&mut undo, 0);
         undo.enter("killed").unwrap();
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(0));
+        begin(&mut undo, 0);
         assert_eq!(undo.last(), None);
     }
 
@@ -171,10 +196,10 @@ mod tests {
     fn a_line_that_was_killed_after_its_commit_is_one() {
         let folder = tempfile::tempdir().unwrap();
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(0));
+        begin(&mut undo, 0);
         undo.enter("killed").unwrap();
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(1));
+        begin(&mut undo, 1);
         assert_eq!(lines(&undo), ["killed"]);
     }
 
@@ -182,10 +207,10 @@ mod tests {
     fn what_others_did_is_a_step_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(0));
+        begin(&mut undo, 0);
         undo.enter("ours").unwrap();
         undo.leave(&root(1)).unwrap();
-        undo.begin(&root(2));
+        begin(&mut undo, 2);
         assert_eq!(lines(&undo), ["ours", OUTSIDE]);
     }
 
@@ -193,10 +218,11 @@ mod tests {
     fn the_hundred_latest_are_kept_and_long_lines_cut() {
         let folder = tempfile::tempdir().unwrap();
         let mut undo = Undo::in_folder(folder.path());
-        undo.begin(&root(0));
+        begin(&mut undo, 0);
         for number in 0..=STEPS_MAX {
-            undo.enter(&format!("{number}{}", "é".repeat(300))).unwrap();
-            undo.leave(&root(number as u8)).unwrap();
+            let released = undo.enter(&format!("{number}{}", "é".repeat(300))).unwrap();
+            assert_eq!(released, vec![root(0); usize::from(number == STEPS_MAX)]);
+            undo.leave(&root(number as u8 + 1)).unwrap();
         }
         assert_eq!(undo.kept.steps.len(), STEPS_MAX);
         let oldest = &lines(&undo)[0];
@@ -204,6 +230,33 @@ mod tests {
             oldest.starts_with('1') && oldest.ends_with("...") && oldest.chars().count() == 203,
             "{oldest}"
         );
+    }
+
+    #[test]
+    fn a_line_that_is_taken_back_needs_its_root_no_more_and_one_that_threw_had_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut undo = Undo::in_folder(folder.path());
+        begin(&mut undo, 0);
+        undo.enter("one").unwrap();
+        undo.leave(&root(1)).unwrap();
+        undo.enter("throws").unwrap();
+        assert_eq!(undo.forget().unwrap(), None);
+        assert_eq!(undo.forget().unwrap(), Some(root(1)));
+        assert_eq!(undo.forget().unwrap(), None);
+    }
+
+    #[test]
+    fn pins_that_no_step_stands_on_are_found_at_the_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut undo = Undo::in_folder(folder.path());
+        begin(&mut undo, 0);
+        undo.enter("one").unwrap();
+        undo.leave(&root(1)).unwrap();
+        let mut undo = Undo::in_folder(folder.path());
+        // The state is pinned for the session that ended and for the one that begins; root 7 was left by a kill.
+        let released = undo.begin(&root(1), [(root(0), 1), (root(1), 2), (root(7), 2)].into());
+        assert_eq!(released.len(), 3);
+        assert!([root(1), root(7)].iter().all(|root| released.contains(root)));
     }
 
     #[test]

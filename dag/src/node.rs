@@ -61,7 +61,9 @@ pub fn validate(bytes: &[u8]) -> Result<(), NodeError> {
 /// As [`validate`].
 pub fn links(bytes: &[u8]) -> Result<BTreeSet<Cid>, NodeError> {
     let mut links = BTreeSet::new();
-    scan::value(bytes, &mut |link| drop(links.insert(link)))?;
+    scan::value(bytes, &mut |link| {
+        links.insert(link);
+    })?;
     Ok(links)
 }
 

@@ -71,28 +71,22 @@ pub fn names(reader: &dyn Reader, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreEr
     Ok(names)
 }
 
-/// Pins a block: it stays until it was unpinned as often.
+/// How often a block is pinned.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn pin(reader: &dyn Reader, batch: &mut Batch, cid: &Cid) -> Result<(), StoreError> {
-    let pins = pins_of(reader, cid)?.saturating_add(1);
-    batch.put(Space::References, key(PIN, &cid.to_bytes()), pins.to_be_bytes());
-    Ok(())
+pub fn pins_of(reader: &dyn Reader, cid: &Cid) -> Result<u64, StoreError> {
+    let pins = reader.get(Space::References, &key(PIN, &cid.to_bytes()))?;
+    pins.map_or(Ok(0), |pins| to_number(&pins))
 }
 
-/// Takes one pin back; `false` if there is none.
-///
-/// # Errors
-/// If the store cannot be read.
-pub fn unpin(reader: &dyn Reader, batch: &mut Batch, cid: &Cid) -> Result<bool, StoreError> {
+/// Says how often a block is pinned from now on. It stays as long as that is not 0.
+pub fn set_pins(batch: &mut Batch, cid: &Cid, pins: u64) {
     let row = key(PIN, &cid.to_bytes());
-    match pins_of(reader, cid)? {
-        0 => return Ok(false),
-        1 => batch.delete(Space::References, row),
-        pins => batch.put(Space::References, row, (pins - 1).to_be_bytes()),
+    match pins {
+        0 => batch.delete(Space::References, row),
+        pins => batch.put(Space::References, row, pins.to_be_bytes()),
     }
-    Ok(true)
 }
 
 /// Every pinned address, and how often it is.
@@ -221,11 +215,6 @@ fn doomed(reader: &dyn Reader, most: usize) -> Result<Vec<Cid>, StoreError> {
         doomed.len() < most
     })?;
     doomed.into_iter().collect()
-}
-
-fn pins_of(reader: &dyn Reader, cid: &Cid) -> Result<u64, StoreError> {
-    let pins = reader.get(Space::References, &key(PIN, &cid.to_bytes()))?;
-    pins.map_or(Ok(0), |pins| to_number(&pins))
 }
 
 fn key(kind: u8, name: &[u8]) -> Vec<u8> {

@@ -276,6 +276,18 @@ pub enum StoreError {
         /// The newest this program knows.
         known: u32,
     },
+    /// The folder was written by an Everturn before the first release.
+    #[error(
+        "{place} has format {found}, this program reads {known}; it was written before the first release, begin another"
+    )]
+    OlderFormat {
+        /// The folder.
+        place: String,
+        /// Its format version.
+        found: u32,
+        /// The one this program knows.
+        known: u32,
+    },
     /// An earlier write or sync failed.
     #[error("the store stopped after a failed write or sync; reopen it")]
     Poisoned,

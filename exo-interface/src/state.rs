@@ -23,7 +23,7 @@ pub trait StateWriter {
     fn put(&mut self, key: &[u8], value: Vec<u8>);
     /// Removes a key.
     fn delete(&mut self, key: &[u8]);
-    /// Keeps a block that the state refers to (a module), once.
+    /// Keeps a block that the live state refers to (a module) for as long as the container is there.
     fn block(&mut self, cid: &Cid, bytes: &[u8]);
 }
 

@@ -1,9 +1,10 @@
 //! What goes to the committer together: changes of the store, and the outputs that wait for them.
 
-use everturn_dag::{Batch, Cid};
+use everturn_dag::{Batch, Cid, StoreError};
 use everturn_port_manager::{ContainerId, Ticks};
 use tokio::sync::oneshot;
 
+use crate::writer::Writer;
 use crate::{HypervisorError, Line, Receipt};
 
 /// How an answer gets to a host.
@@ -16,9 +17,17 @@ pub(crate) enum Output {
     Created(Reply<ContainerId>, Result<ContainerId, HypervisorError>),
     Waited(Reply<Ticks>, Ticks),
     Done(Reply<()>),
-    /// A state root of what is durable then.
+    /// A state root of what the batch leaves.
     Root(Reply<Cid>, ContainerId),
+    /// Work on what the batch leaves.
+    Errand(Errand),
 }
+
+/// Work for the one writer of the store. What it writes is durable when the answer leaves.
+pub(crate) type Errand = Box<dyn FnOnce(&mut Writer) -> Result<Answer, StoreError> + Send>;
+
+/// How an errand's answer leaves.
+pub(crate) type Answer = Box<dyn FnOnce()>;
 
 /// One commit.
 pub(crate) struct Commit {

@@ -10,6 +10,7 @@ use everturn_port_manager::Ticks;
 use crate::committer::{Committer, Observer};
 use crate::core::{Core, Types};
 use crate::keys::{self, Configuration};
+use crate::writer::Writer;
 use crate::{Hypervisor, HypervisorError, Line};
 
 /// Stack of the core thread, on which guests run: address space, of which only what is used becomes memory. A guest's
@@ -135,8 +136,8 @@ impl Builder {
         let (commits, outbox) = sync_channel(1);
         let core = Core::open(store.clone(), types.clone(), self.settings, failure.clone(), commits)?;
         let interrupt = core.interrupt.clone();
-        let committer =
-            Committer { store, types: types.clone(), observer: self.observer, failure: failure.clone() };
+        let writer = Writer::new(store.clone(), types.clone())?;
+        let committer = Committer { writer, observer: self.observer, failure: failure.clone() };
         let to_core = commands.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);

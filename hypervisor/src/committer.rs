@@ -3,72 +3,106 @@
 //! The only writer of the store. After a failure nothing is accepted: later commits are dropped with their
 //! outputs, whose receivers learn that the hypervisor has stopped (design, 6.4).
 
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError};
 use std::sync::{Arc, OnceLock};
 
-use everturn_dag::{Batch, Space, Store, StoreError};
-use everturn_port_manager::ContainerId;
+use everturn_dag::{Batch, Cid, StoreError};
 
-use crate::batch::{Commit, Output};
-use crate::core::{Command, Types};
-use crate::{HypervisorError, Line, flush, keys};
+use crate::batch::{Answer, Commit, Output, Reply};
+use crate::core::Command;
+use crate::writer::Writer;
+use crate::{HypervisorError, Line};
 
 pub(crate) type Observer = Arc<dyn Fn(&Line) + Send + Sync>;
 
 pub(crate) struct Committer {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) types: Types,
+    pub(crate) writer: Writer,
     pub(crate) observer: Option<Observer>,
     pub(crate) failure: Arc<OnceLock<String>>,
 }
 
 impl Committer {
     /// Runs until the core hangs up or the store fails.
-    pub(crate) fn run(self, commits: &Receiver<Commit>, core: &Sender<Command>) {
-        while let Ok(commit) = commits.recv() {
-            let (number, touched) = (commit.number, commit.touched.clone());
-            if let Err(error) = self.commit(commit) {
-                tracing::error!(%error, "a commit failed; the hypervisor stops");
-                let _ = self.failure.set(error.to_string());
-                let _ = core.send(Command::Failed(error.to_string()));
-                return;
-            }
-            let _ = core.send(Command::Settled { number, touched });
+    pub(crate) fn run(mut self, commits: &Receiver<Commit>, core: &Sender<Command>) {
+        if let Err(error) = self.serve(commits, core) {
+            tracing::error!(%error, "a commit failed; the hypervisor stops");
+            let _ = self.failure.set(error.to_string());
+            let _ = core.send(Command::Failed(error.to_string()));
         }
     }
 
-    fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+    /// One commit, one step of what is to be reclaimed; while there is no commit, the other steps.
+    fn serve(&mut self, commits: &Receiver<Commit>, core: &Sender<Command>) -> Result<(), StoreError> {
+        while let Ok(commit) = self.next(commits)? {
+            let (number, touched) = (commit.number, commit.touched.clone());
+            self.commit(commit)?;
+            let _ = core.send(Command::Settled { number, touched });
+            self.writer.reclaim()?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, commits: &Receiver<Commit>) -> Result<Result<Commit, RecvError>, StoreError> {
+        loop {
+            match commits.try_recv() {
+                Ok(commit) => return Ok(Ok(commit)),
+                Err(TryRecvError::Disconnected) => return Ok(Err(RecvError)),
+                Err(TryRecvError::Empty) => {}
+            }
+            if !self.writer.reclaim()? {
+                return Ok(commits.recv());
+            }
+        }
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
         // Removals come first: a container may be gone and there again in one batch (a restore).
         let mut batch = Batch::new();
         for id in &commit.deleted {
-            self.remove(*id, &mut batch)?;
+            self.writer.remove(*id, &mut batch)?;
         }
         batch.append(commit.batch);
-        if !batch.is_empty() {
-            self.store.write(batch)?;
-            self.store.sync()?;
-        }
+        self.writer.write(batch)?;
+        // Roots and errands write more; one sync is for all of it.
+        let leaving: Vec<Leaving> =
+            commit.outputs.into_iter().map(|output| self.prepare(output)).collect::<Result<_, _>>()?;
+        self.writer.sync()?;
         tracing::trace!(target: "everturn::path", batch = commit.number, "Durable");
-        for output in commit.outputs {
+        for leaving in leaving {
             tracing::trace!(target: "everturn::path", batch = commit.number, "Released");
-            self.release(output)?;
+            self.release(leaving)?;
         }
         Ok(())
     }
 
-    /// Adds the removal of all that a deleted container has in the store.
-    fn remove(&self, id: ContainerId, batch: &mut Batch) -> Result<(), StoreError> {
-        self.store.scan(Space::State, id.as_bytes(), &mut |key, _| {
-            batch.delete(Space::State, key.to_vec());
-            true
-        })?;
-        batch.delete(Space::Runtime, keys::record(id));
-        batch.delete(Space::Runtime, keys::node(id));
-        batch.delete(Space::Stale, keys::record(id));
+    fn prepare(&mut self, output: Output) -> Result<Leaving, StoreError> {
+        match output {
+            Output::Root(reply, id) => match self.writer.state_root(id) {
+                Err(HypervisorError::Store(error)) => Err(error),
+                root => Ok(Leaving::Root(reply, root)),
+            },
+            Output::Errand(errand) => errand(&mut self.writer).map(Leaving::Answer),
+            output => Ok(Leaving::Output(output)),
+        }
+    }
+
+    fn release(&mut self, leaving: Leaving) -> Result<(), StoreError> {
+        match leaving {
+            Leaving::Output(output) => self.release_output(output),
+            Leaving::Answer(answer) => answer(),
+            Leaving::Root(reply, root) => {
+                // Whoever gave up waiting will not release it.
+                if let Err(Ok(cid)) = reply.send(root)
+                    && let Err(HypervisorError::Store(error)) = self.writer.release(&cid)
+                {
+                    return Err(error);
+                }
+            }
+        }
         Ok(())
     }
 
-    fn release(&self, output: Output) -> Result<(), StoreError> {
+    fn release_output(&self, output: Output) {
         match output {
             Output::Receipt(reply, receipt) => drop(reply.send(Ok(receipt))),
             Output::Created(reply, created) => drop(reply.send(created)),
@@ -79,12 +113,15 @@ impl Committer {
                     observer(&line);
                 }
             }
-            Output::Root(reply, id) => match flush::state_root(&*self.store, &self.types, id) {
-                Ok(cid) => drop(reply.send(Ok(cid))),
-                Err(HypervisorError::Store(error)) => return Err(error),
-                Err(error) => drop(reply.send(Err(error))),
-            },
+            // Prepared before.
+            Output::Root(..) | Output::Errand(_) => {}
         }
-        Ok(())
     }
+}
+
+/// An output whose work is done.
+enum Leaving {
+    Output(Output),
+    Root(Reply<Cid>, Result<Cid, HypervisorError>),
+    Answer(Answer),
 }

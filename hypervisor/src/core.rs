@@ -166,7 +166,6 @@ impl Core {
                 let port = keys::decode(&format!("the port of container {id}"), value)?;
                 self.floating.insert(id, port);
             }
-            Some(keys::RuntimeKey::Node) => {}
             None => {
                 let place = "the runtime space".to_owned();
                 return Err(StoreError::Damaged { place, what: format!("a key of {} bytes", key.len()) });

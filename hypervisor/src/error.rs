@@ -30,6 +30,12 @@ pub enum HypervisorError {
         /// The least ticks that would work.
         earliest: Ticks,
     },
+    /// The root is not in this store.
+    #[error("there is no root {0} in this store; it was never made or imported here, or it was released")]
+    NoSuchRoot(String),
+    /// The root is not pinned here, or not any more.
+    #[error("the root {0} is not pinned here; it was released as often as it was made")]
+    NotPinned(String),
     /// The store was made with another configuration.
     #[error("this store was made with {field} = {stored}, not {given}; use that, or another store")]
     Configuration {

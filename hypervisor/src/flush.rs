@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use everturn_dag::address::node_cid;
-use everturn_dag::{Batch, Cid, Ipld, Space, Store, StoreError};
+use everturn_dag::{Batch, Cid, Ipld, Reader, Space, StoreError, blocks, references};
 use everturn_exo_interface::{BlockReader, BlockWriter, RuntimeRecord};
 use everturn_port_manager::{ContainerId, PortRef};
 
@@ -16,7 +16,7 @@ use crate::{HypervisorError, keys};
 
 /// Blocks of the store, and those that this flush has made so far.
 struct Stage<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn Reader,
     made: RefCell<BTreeMap<Cid, Vec<u8>>>,
 }
 
@@ -39,12 +39,12 @@ impl BlockWriter for Stage<'_> {
     }
 }
 
-/// Makes the state root of a container durable and gives its CID.
+/// The address of a container's state, and what has to be written so that the store has it.
 pub(crate) fn state_root(
-    store: &dyn Store,
+    store: &dyn Reader,
     types: &Types,
     root: ContainerId,
-) -> Result<Cid, HypervisorError> {
+) -> Result<(Cid, Batch), HypervisorError> {
     let mut stage = Stage { store, made: RefCell::default() };
     let mut batch = Batch::new();
     let mut nodes: BTreeMap<ContainerId, Cid> = BTreeMap::new();
@@ -65,29 +65,21 @@ pub(crate) fn state_root(
         }
     }
     for (cid, bytes) in stage.made.into_inner() {
-        batch.put(Space::Blocks, cid.to_bytes(), bytes);
+        batch.put(Space::Blocks, blocks::key(&cid), bytes);
     }
-    if !batch.is_empty() {
-        store.write(batch)?;
-        store.sync()?;
-    }
-    nodes.remove(&root).ok_or_else(|| HypervisorError::NoSuchContainer(root.to_string()))
+    let cid = nodes.remove(&root).ok_or_else(|| HypervisorError::NoSuchContainer(root.to_string()))?;
+    Ok((cid, batch))
 }
 
 /// The address of a node that is not stale.
-fn fresh(store: &dyn Store, id: ContainerId) -> Result<Option<Cid>, StoreError> {
+fn fresh(store: &dyn Reader, id: ContainerId) -> Result<Option<Cid>, StoreError> {
     if store.get(Space::Stale, &keys::record(id))?.is_some() {
         return Ok(None);
     }
-    let Some(bytes) = store.get(Space::Runtime, &keys::node(id))? else { return Ok(None) };
-    let cid = Cid::try_from(bytes).map_err(|error| StoreError::Damaged {
-        place: format!("the node of container {id}"),
-        what: error.to_string(),
-    })?;
-    Ok(Some(cid))
+    references::held(store, &keys::newest_node(id))
 }
 
-fn record(store: &dyn Store, id: ContainerId) -> Result<RuntimeRecord, HypervisorError> {
+fn record(store: &dyn Reader, id: ContainerId) -> Result<RuntimeRecord, HypervisorError> {
     let bytes = store.get(Space::Runtime, &keys::record(id))?;
     let bytes = bytes.ok_or_else(|| HypervisorError::NoSuchContainer(id.to_string()))?;
     Ok(keys::decode(&format!("the record of container {id}"), &bytes)?)
@@ -114,7 +106,7 @@ fn node(
     let bytes = keys::encode("a state node", &Ipld::Map(fields))?;
     let cid = node_cid(&bytes);
     stage.emit(cid, bytes);
-    batch.put(Space::Runtime, keys::node(id), cid.to_bytes());
+    references::hold(batch, &keys::newest_node(id), &cid);
     batch.delete(Space::Stale, keys::record(id));
     Ok(cid)
 }

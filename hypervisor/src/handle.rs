@@ -1,5 +1,6 @@
 //! What a host holds: cheap to clone, every request a message to the core.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::batch::Reply;
 use crate::core::{Command, Types};
+use crate::writer::Writer;
 use crate::{Builder, HypervisorError, Receipt};
 
 /// A running hypervisor. Clones are the same one; it ends with [`Hypervisor::stop`] or with its last clone.
@@ -194,7 +196,8 @@ impl Hypervisor {
     }
 
     /// The address of a container's state, and of all that it owns, after exactly the turns whose delivery tick is
-    /// at most `ticks`; [`Ticks::MAX`] is when idle.
+    /// at most `ticks`; [`Ticks::MAX`] is when idle. The root is pinned: it stays in the store until it was released
+    /// ([`Hypervisor::release_root`]) as often as it was made.
     ///
     /// # Errors
     /// [`HypervisorError::CutPassed`] if a later turn has run.
@@ -210,7 +213,28 @@ impl Hypervisor {
     /// If the root is no state of such a container, or blocks of it are missing; then nothing changes.
     pub async fn restore(&self, id: &ContainerId, root: &Cid) -> Result<(), HypervisorError> {
         let (id, root) = (*id, *root);
-        self.ask(|reply| Command::Restore { id, root, reply }).await
+        // It must not be reclaimed while it is read.
+        self.errand(move |writer| writer.pin(&root)).await?;
+        let restored = self.ask(|reply| Command::Restore { id, root, reply }).await;
+        self.release_root(&root).await?;
+        restored
+    }
+
+    /// Releases a root that was made or imported, once. What only it held is removed from the store, in small steps
+    /// beside whatever else is done. It is under way when this returns; followed at once by the making of the next
+    /// root, what the two share costs nothing. The future resolves when it is durable, or to
+    /// [`HypervisorError::NotPinned`] if the root was released as often as it was made.
+    pub fn release_root(&self, root: &Cid) -> impl Future<Output = Result<(), HypervisorError>> + use<> {
+        let root = *root;
+        self.errand(move |writer| writer.release(&root))
+    }
+
+    /// Every root that is pinned, and how often.
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped.
+    pub async fn pinned_roots(&self) -> Result<BTreeMap<Cid, u64>, HypervisorError> {
+        self.errand(|writer| writer.pinned()).await
     }
 
     /// Every container, by id.
@@ -239,6 +263,21 @@ impl Hypervisor {
             Ok(Ok(())) => stopped,
             _ => stopped.and(Err(HypervisorError::Stopped("one of its threads panicked".into()))),
         }
+    }
+
+    /// Has the store's writer do something, with the batch that is open then.
+    pub(crate) fn errand<T, F>(&self, work: F) -> impl Future<Output = Result<T, HypervisorError>> + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writer) -> Result<T, HypervisorError> + Send + 'static,
+    {
+        self.ask(|reply: Reply<T>| {
+            Command::Errand(Box::new(move |writer| match work(writer) {
+                Err(HypervisorError::Store(error)) => Err(error),
+                // Whoever gave up waiting needs no answer.
+                done => Ok(Box::new(move || drop(reply.send(done)))),
+            }))
+        })
     }
 
     fn ask<T, C: FnOnce(Reply<T>) -> Command>(

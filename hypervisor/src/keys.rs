@@ -6,13 +6,16 @@
 //! | meta | `configuration` | dag-cbor [`Configuration`] |
 //! | runtime | id | dag-cbor `RuntimeRecord` |
 //! | runtime | id `f` | dag-cbor `Port` that floats: bound nowhere |
-//! | runtime | id `n` | CID of the newest state node |
 //! | state | id, the container's own key | the container's own value |
 //! | stale | id | empty: the state node is older than the state |
 //! | blocks | CID | the block |
+//! | references | holds, counts | [`references`] |
+//!
+//! A container holds, under names that begin with its id: `i` the node of its id, `n` its newest state node, `b` and a
+//! CID a block that its live state refers to (a module).
 
-use everturn_dag::{Reader, Space, StoreError, blocks};
-use everturn_exo_interface::{StateReader, StateWriter};
+use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
+use everturn_exo_interface::{BlockReader, StateReader, StateWriter};
 use everturn_port_manager::{ContainerId, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -49,15 +52,23 @@ pub(crate) fn floating(id: ContainerId) -> Vec<u8> {
     [id.as_bytes(), &b"f"[..]].concat()
 }
 
-pub(crate) fn node(id: ContainerId) -> Vec<u8> {
+/// The name under which a container holds its newest state node.
+pub(crate) fn newest_node(id: ContainerId) -> Vec<u8> {
     [id.as_bytes(), &b"n"[..]].concat()
+}
+
+/// Keeps the node of an id for as long as that container, or whatever else the id names, is there.
+pub(crate) fn keep_id(batch: &mut Batch, id: ContainerId, node: Vec<u8>) {
+    if let Some(cid) = id.cid() {
+        batch.put(Space::Blocks, blocks::key(&cid), node);
+        references::hold(batch, &[id.as_bytes(), &b"i"[..]].concat(), &cid);
+    }
 }
 
 /// What a key of the runtime space stands for.
 pub(crate) enum RuntimeKey {
     Record(ContainerId),
     Floating(ContainerId),
-    Node,
 }
 
 pub(crate) fn parse_runtime(key: &[u8]) -> Option<RuntimeKey> {
@@ -66,7 +77,6 @@ pub(crate) fn parse_runtime(key: &[u8]) -> Option<RuntimeKey> {
     match kind {
         b"" => Some(RuntimeKey::Record(id)),
         b"f" => Some(RuntimeKey::Floating(id)),
-        b"n" => Some(RuntimeKey::Node),
         _ => None,
     }
 }
@@ -102,7 +112,7 @@ impl StateReader for Rows<'_> {
 
 /// Collects changes of one container's part of the state space.
 pub(crate) struct RowChanges<'a> {
-    pub(crate) batch: &'a mut everturn_dag::Batch,
+    pub(crate) batch: &'a mut Batch,
     pub(crate) id: ContainerId,
 }
 
@@ -115,8 +125,9 @@ impl StateWriter for RowChanges<'_> {
         self.batch.delete(Space::State, [self.id.as_bytes(), key].concat());
     }
 
-    fn block(&mut self, cid: &everturn_dag::Cid, bytes: &[u8]) {
-        self.batch.put(Space::Blocks, cid.to_bytes(), bytes.to_vec());
+    fn block(&mut self, cid: &Cid, bytes: &[u8]) {
+        self.batch.put(Space::Blocks, blocks::key(cid), bytes.to_vec());
+        references::hold(self.batch, &[self.id.as_bytes(), &b"b"[..], &cid.to_bytes()].concat(), cid);
     }
 }
 
@@ -125,12 +136,12 @@ pub(crate) struct Blocks<'a> {
     pub(crate) reader: &'a dyn Reader,
 }
 
-impl everturn_exo_interface::BlockReader for Blocks<'_> {
-    fn block(&self, cid: &everturn_dag::Cid) -> Result<Vec<u8>, StoreError> {
+impl BlockReader for Blocks<'_> {
+    fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
         blocks::get(self.reader, cid)?.ok_or_else(|| blocks::missing(cid))
     }
 
-    fn has(&self, cid: &everturn_dag::Cid) -> Result<bool, StoreError> {
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
         blocks::has(self.reader, cid)
     }
 }

@@ -15,6 +15,7 @@ mod handle;
 mod keys;
 mod receipt;
 mod restore;
+mod writer;
 
 pub use builder::{Builder, Settings, Unloading};
 pub use error::HypervisorError;

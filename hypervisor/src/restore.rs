@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use everturn_dag::{Batch, Cid, Ipld, Space, Store};
+use everturn_dag::{Batch, Cid, Ipld, Space, Store, references};
 use everturn_exo_interface::{BlockReader, RuntimeRecord};
 use everturn_port_manager::{Bindings, ContainerId, Nonce, PortManager, PortName, PortRef, Ticks};
 
@@ -36,7 +36,10 @@ pub(crate) fn plan(
             &mut keys::RowChanges { batch: &mut plan.batch, id },
             &blocks,
         )?;
+        references::hold(&mut plan.batch, &keys::newest_node(id), &node);
         for (port, node) in children {
+            let known = port.id.cid().map(|cid| blocks.block(&cid)).transpose()?;
+            keys::keep_id(&mut plan.batch, port.id, known.unwrap_or_default());
             open.push((port.id, port.container_type, Some(id), node));
         }
         let record =

@@ -9,6 +9,7 @@ mod message_path;
 mod persistence;
 mod power;
 mod rollback;
+mod roots;
 mod seeds;
 mod tidy;
 mod turns;

@@ -188,8 +188,9 @@ impl Shell<'_> {
 
     /// Notes a line that is about to run.
     async fn enter(&mut self, line: &str) -> Result<(), Failure> {
+        let session = self.session;
         let Some(mut steps) = self.steps.take() else { return Ok(()) };
-        self.or_give_up(steps.settle()).await?;
+        self.or_give_up(steps.settle(session)).await?;
         steps.enter(line)?;
         self.steps = Some(steps);
         Ok(())
@@ -213,9 +214,10 @@ impl Shell<'_> {
 
     /// Before the end: lets the steps be fitted to the state, so that what others do next is told from the last line.
     async fn settle(&mut self) {
+        let session = self.session;
         if let Some(mut steps) = self.steps.take() {
             // A step that is lost costs a convenience, and whatever failed has been said.
-            let _ = self.or_give_up(steps.settle()).await;
+            let _ = self.or_give_up(steps.settle(session)).await;
         }
     }
 

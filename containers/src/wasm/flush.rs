@@ -94,7 +94,16 @@ fn image_tree(program: &Program, blocks: &mut dyn BlockWriter) -> Result<PageTre
         let _ = program.image_tree.set(make_image_tree(program).map_err(engine)?);
     }
     let Some(image) = program.image_tree.get() else { return Err(rows::damaged("no image tree").into()) };
-    if !blocks.has(&image.tree.root)? {
+    // Of the tree's root most heaps keep nothing, of what lies below it most of it. A block that is there has all that
+    // it links to beside it.
+    let mut is_there = true;
+    for (cid, block) in image.blocks.iter().filter(|(cid, _)| *cid == image.tree.root) {
+        blocks.emit(*cid, block.clone());
+        for below in everturn_dag::blocks::links(cid, block)? {
+            is_there &= blocks.has(&below)?;
+        }
+    }
+    if !is_there {
         for (cid, block) in &image.blocks {
             blocks.emit(*cid, block.clone());
         }
@@ -188,6 +197,7 @@ pub(crate) fn import(
     for page in zero {
         state.put(&page_key(PageIndex(page)), ZERO_PAGE.to_vec());
     }
+    state.block(&heap.code, &program.wasm);
     state.put(HEADER, encode(&Header { code: heap.code, bytes: heap.bytes })?);
     state.put(FLUSHED, encode(&Flushed { tree: heap.pages, bytes: heap.bytes, journal: 0 })?);
     Ok(())

@@ -1,13 +1,13 @@
 //! What hosts and the committer ask of the core.
 
-use everturn_dag::{Cid, Space};
+use everturn_dag::Cid;
 use everturn_exo_interface::ExoInterface;
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, ReceiptId, Ticks};
 
 use super::{Awaited, Core, Pending};
-use crate::batch::{Output, Reply};
+use crate::batch::{Errand, Output, Reply};
 use crate::handle::Inspection;
-use crate::{HypervisorError, Receipt, restore};
+use crate::{HypervisorError, Receipt, keys, restore};
 
 /// A request. Its answer leaves with the batch that is open when it is met.
 pub(crate) enum Command {
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Inspect {
         reply: Reply<Vec<Inspection>>,
     },
+    /// Work for the writer.
+    Errand(Errand),
     /// A type was registered: turns that waited for it may run.
     Registered,
     Settled {
@@ -75,6 +77,7 @@ impl Core {
             Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
             Command::Restore { id, root, reply } => self.restore(id, root, reply)?,
+            Command::Errand(errand) => self.open.outputs.push(Output::Errand(errand)),
             Command::Inspect { reply } => drop(reply.send(Ok(self.inspect()))),
             Command::Settled { number, touched } => self.settled(number, touched),
             Command::Failed(why) => return Err(HypervisorError::Stopped(why)),
@@ -108,9 +111,7 @@ impl Core {
         if let Err(error) = self.types.get(&container_type).and(self.check(&message)) {
             return drop(reply.send(Err(error)));
         }
-        if let Some(cid) = id.cid() {
-            self.open.batch.put(Space::Blocks, cid.to_bytes(), ContainerId::root_node(name));
-        }
+        keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
         self.running.insert(id, ExoInterface::create(id, container_type.into(), None));
         let receipt = self.await_receipt(Awaited::Creation(reply));
         self.put_input(id, Kind::Create, message, 0, receipt);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use everturn_dag::Space;
 use everturn_exo_interface::{
     BlockReader, ContainerType, Creation, Effect, Effects, Exception, ExoInterface, Policy, Sending,
     StateReader, Stepped, Surroundings, TypeContext,
@@ -211,9 +210,7 @@ impl Core {
     fn create(&mut self, creator: ContainerId, creation: &Creation) -> Result<(), HypervisorError> {
         let reference = creation.reference.clone();
         let (id, node) = (reference.id, creator.child_node(creation.nonce));
-        if let Some(cid) = id.cid() {
-            self.open.batch.put(Space::Blocks, cid.to_bytes(), node);
-        }
+        keys::keep_id(&mut self.open.batch, id, node);
         let exo = ExoInterface::create(id, reference.container_type.clone(), Some(creator));
         self.running.insert(id, exo);
         self.floating.insert(id, Port::new(reference));

@@ -139,7 +139,8 @@ impl Shell<'_> {
                 .mention("no undo points are kept (--no-undo)", || json!({"event": "undone", "line": null}));
             return Ok(());
         };
-        let settled = self.or_give_up(steps.settle()).await?;
+        let session = self.session;
+        let settled = self.or_give_up(steps.settle(session)).await?;
         let step = steps.last().filter(|_| matches!(settled, Waited::Done(()))).cloned();
         if let Some(step) = &step {
             if let Some(before) = step.before() {

@@ -21,27 +21,42 @@ enum Wanted {
 pub(super) struct Steps {
     undo: Undo,
     making: Option<(Wanted, JoinHandle<Result<Cid, HypervisorError>>)>,
+    /// Roots that are needed no more. They are released when the next one is made, which costs least; what is left at the
+    /// end is found at the next beginning.
+    released: Vec<Cid>,
 }
 
 impl Steps {
     pub(super) fn begin(folder: &Path, session: &Session) -> Steps {
-        let mut steps = Steps { undo: Undo::in_folder(folder), making: None };
+        let mut steps = Steps { undo: Undo::in_folder(folder), making: None, released: Vec::new() };
         steps.make(Wanted::Begin, session);
         steps
     }
 
     fn make(&mut self, wanted: Wanted, session: &Session) {
         let (hypervisor, main) = (session.hypervisor.clone(), session.main);
-        let root = async move { hypervisor.create_state_root(&main, Ticks::MAX).await };
+        let released = std::mem::take(&mut self.released);
+        let root = async move {
+            let releases: Vec<_> = released.iter().map(|root| hypervisor.release_root(root)).collect();
+            let root = hypervisor.create_state_root(&main, Ticks::MAX).await?;
+            for release in releases {
+                // A root that is not there needs no releasing.
+                let _ = release.await;
+            }
+            Ok(root)
+        };
         self.making = Some((wanted, tokio::spawn(root)));
     }
 
     /// Waits until the steps fit the state. If it is given up, the next line belongs to the step before it.
-    pub(super) async fn settle(&mut self) -> Result<(), Failure> {
+    pub(super) async fn settle(&mut self, session: &Session) -> Result<(), Failure> {
         let Some((wanted, making)) = self.making.take() else { return Ok(()) };
         let root = making.await.map_err(|error| Failure::System(std::io::Error::other(error)))??;
         match wanted {
-            Wanted::Begin => self.undo.begin(&root),
+            Wanted::Begin => {
+                let pinned = session.hypervisor.pinned_roots().await?;
+                self.released.extend(self.undo.begin(&root, pinned));
+            }
             Wanted::Leave => self.undo.leave(&root)?,
         }
         Ok(())
@@ -49,7 +64,8 @@ impl Steps {
 
     /// Notes a line that is about to run.
     pub(super) fn enter(&mut self, line: &str) -> Result<(), Failure> {
-        self.undo.enter(line)
+        self.released.extend(self.undo.enter(line)?);
+        Ok(())
     }
 
     /// The line has run.
@@ -59,7 +75,8 @@ impl Steps {
 
     /// The line that was entered last is none: it threw, or it has been taken back.
     pub(super) fn forget(&mut self) -> Result<(), Failure> {
-        self.undo.forget()
+        self.released.extend(self.undo.forget()?);
+        Ok(())
     }
 
     /// The step to take back next.

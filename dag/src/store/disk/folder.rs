@@ -12,8 +12,8 @@ const STORE: &str = "store";
 const STORE_NEW: &str = "store.new";
 const FORMAT: &str = "FORMAT";
 const NOTE: &str = "NOTE";
-/// The newest format that this program reads, and the one it writes.
-const FORMAT_KNOWN: u32 = 1;
+/// The one format that this program reads and writes.
+const FORMAT_KNOWN: u32 = 2;
 
 /// Makes the folder if it is absent; refuses one with other things in it and no store.
 pub(super) fn admit(folder: &Path) -> Result<(), StoreError> {
@@ -62,6 +62,10 @@ pub(super) fn format(folder: &Path) -> Result<Option<Backend>, StoreError> {
     if version > FORMAT_KNOWN {
         let place = folder.display().to_string();
         return Err(StoreError::NewerFormat { place, found: version, known: FORMAT_KNOWN });
+    }
+    if version < FORMAT_KNOWN {
+        let place = folder.display().to_string();
+        return Err(StoreError::OlderFormat { place, found: version, known: FORMAT_KNOWN });
     }
     let backend = Backend::ALL.into_iter().find(|backend| rest == format!("backend {}\n", backend.name()));
     backend.map(Some).ok_or_else(|| damaged(&path, "it names no backend that this program knows"))

@@ -1,0 +1,121 @@
+//! The one writer of a store: every batch passes here, so that the counts of blocks follow it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use everturn_dag::references::{self, References, STEP_BLOCKS_MAX, Unreferenced};
+use everturn_dag::{Batch, Cid, Space, Store, StoreError, blocks};
+use everturn_port_manager::ContainerId;
+
+use crate::core::Types;
+use crate::{HypervisorError, flush, keys};
+
+/// Blocks that a commit removes on its way, at most: what a successor replaces, mostly.
+const COMMIT_BLOCKS_MAX: usize = 256;
+
+pub(crate) struct Writer {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) types: Types,
+    references: References,
+    /// Changes of pins that are still to be written.
+    pins: BTreeMap<Cid, i64>,
+    unsynced: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(store: Arc<dyn Store>, types: Types) -> Result<Self, StoreError> {
+        Ok(Writer {
+            references: References::open(&*store)?,
+            store,
+            types,
+            pins: BTreeMap::new(),
+            unsynced: false,
+        })
+    }
+
+    /// Writes; durable with the next [`Writer::sync`]. Pins that were made and released since the last write go along:
+    /// what the new and the old root share costs nothing then.
+    pub(crate) fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+        for (root, change) in std::mem::take(&mut self.pins) {
+            let pins = references::pins_of(&*self.store, &root)?;
+            references::set_pins(&mut batch, &root, pins.saturating_add_signed(change));
+        }
+        let left_out = Unreferenced::AreLeftOut;
+        let batch = self.references.settle(&*self.store, batch, left_out, COMMIT_BLOCKS_MAX)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.unsynced = true;
+        self.store.write(batch)
+    }
+
+    /// Makes durable what was written.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        if !self.pins.is_empty() {
+            self.write(Batch::new())?;
+        }
+        match std::mem::take(&mut self.unsynced) {
+            true => self.store.sync(),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes some of the blocks that nothing refers to any more; `false` if there is nothing to remove now. It needs
+    /// no sync of its own: until it is durable, it is still to be done.
+    pub(crate) fn reclaim(&mut self) -> Result<bool, StoreError> {
+        if !self.references.may_reclaim() {
+            return Ok(false);
+        }
+        match self.references.reclaim(&*self.store, STEP_BLOCKS_MAX)? {
+            Some(batch) => self.store.write(batch).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Writes the state root of a container and pins it.
+    pub(crate) fn state_root(&mut self, id: ContainerId) -> Result<Cid, HypervisorError> {
+        let (cid, batch) = flush::state_root(&*self.store, &self.types, id)?;
+        *self.pins.entry(cid).or_default() += 1;
+        self.write(batch)?;
+        Ok(cid)
+    }
+
+    /// Pins a root that is there.
+    pub(crate) fn pin(&mut self, root: &Cid) -> Result<(), HypervisorError> {
+        if !blocks::has(&*self.store, root)? {
+            return Err(HypervisorError::NoSuchRoot(root.to_string()));
+        }
+        *self.pins.entry(*root).or_default() += 1;
+        Ok(())
+    }
+
+    /// Takes one pin of a root back.
+    pub(crate) fn release(&mut self, root: &Cid) -> Result<(), HypervisorError> {
+        let change = self.pins.get(root).copied().unwrap_or_default();
+        if references::pins_of(&*self.store, root)?.saturating_add_signed(change) == 0 {
+            return Err(HypervisorError::NotPinned(root.to_string()));
+        }
+        *self.pins.entry(*root).or_default() -= 1;
+        Ok(())
+    }
+
+    /// Every root that is pinned, and how often.
+    pub(crate) fn pinned(&mut self) -> Result<BTreeMap<Cid, u64>, HypervisorError> {
+        self.write(Batch::new())?;
+        Ok(references::pins(&*self.store)?)
+    }
+
+    /// Adds the removal of all that a deleted container has in the store.
+    pub(crate) fn remove(&self, id: ContainerId, batch: &mut Batch) -> Result<(), StoreError> {
+        self.store.scan(Space::State, id.as_bytes(), &mut |key, _| {
+            batch.delete(Space::State, key.to_vec());
+            true
+        })?;
+        for name in references::names(&*self.store, id.as_bytes())? {
+            references::let_go(batch, &name);
+        }
+        batch.delete(Space::Runtime, keys::record(id));
+        batch.delete(Space::Stale, keys::record(id));
+        Ok(())
+    }
+}
