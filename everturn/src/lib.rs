@@ -64,9 +64,10 @@ pub use everturn_exo_interface::{
     ContainerType, Exception, ExceptionKind, Footprint, Handle, Limits, LogLevel, Refusal, Turn,
 };
 pub use everturn_hypervisor::{
-    Builder, Hypervisor, HypervisorError, Inspection, Line, Receipt, Sent, Settings, Unloading,
+    Budget, Builder, Hypervisor, HypervisorError, Inspection, Line, Ran, Receipt, Sent, Settings, TurnsBy,
+    Unloading,
 };
-pub use everturn_port_manager::{ContainerId, Kind, Message, PortName, PortRef, Ticks};
+pub use everturn_port_manager::{ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Ticks};
 pub use js::JsContainer;
 pub use wasm::WasmContainer;
 

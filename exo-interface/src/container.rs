@@ -35,6 +35,8 @@ pub struct Limits {
     pub ports_max: usize,
     /// Effects that one turn may record.
     pub effects_max: usize,
+    /// How far from a root a container may be made; a root is at 0.
+    pub depth_max: u32,
 }
 
 impl Default for Limits {
@@ -46,6 +48,7 @@ impl Default for Limits {
             message_bytes_max: 16 << 20,
             ports_max: 100_000,
             effects_max: 100_000,
+            depth_max: 1_000,
         }
     }
 }

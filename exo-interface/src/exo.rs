@@ -7,15 +7,19 @@
 //! 3. Ticks never go back, not even with a turn that is discarded.
 //! 4. A collection follows the turn that made it due at once, so no commit falls between.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use everturn_port_manager::{Bindings, ContainerId, Delivery, Kind, PortManager, Source, Ticks};
+use everturn_port_manager::{
+    Bindings, ContainerId, Delivery, End, Kind, Loose, Port, PortId, PortManager, PortName, PortRef, Source,
+    Ticks,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::turn::{Closed, Facts, Record, again, live};
+use crate::turn::{Closed, Facts, Record, Target, again, live};
 use crate::{
-    Container, ContainerType, Effects, Exception, ExceptionKind, ExoError, Input, StateWriter, Turn,
+    Container, ContainerType, Effect, Effects, Exception, ExceptionKind, ExoError, Input, StateWriter, Turn,
     TypeContext, Verdict,
 };
 
@@ -39,8 +43,15 @@ pub struct RuntimeRecord {
     /// The container's type.
     #[serde(rename = "type")]
     pub container_type: Arc<str>,
-    /// Who owns it; `None` is the host.
+    /// Who owns it, as it knows itself; `None` is the host.
     pub parent: Option<ContainerId>,
+    /// Who bound the port to it last; `None` is the host. It learns of that at the ticks in `moves`.
+    pub holder: Option<ContainerId>,
+    /// Parents to be, each from a delivery tick on.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub moves: VecDeque<(Ticks, ContainerId)>,
+    /// How far from a root it was made.
+    pub depth: u32,
     /// Its logical time.
     pub ticks: Ticks,
     /// The newest date that it saw, in milliseconds since 1970.
@@ -62,14 +73,38 @@ struct Since {
 /// What came of one turn, for the hypervisor to carry out.
 #[derive(Debug)]
 pub struct Stepped {
-    /// What was taken, and where it waited; `None` for a collection.
-    pub taken: Option<(Source, Arc<Delivery>)>,
+    /// What was taken; `None` for a collection.
+    pub taken: Option<Arc<Delivery>>,
+    /// The way back to whoever sent it; `None` is the host, or nobody.
+    pub back: Option<Target>,
     /// What it burnt.
     pub burnt: Ticks,
     /// The container's ticks after it.
     pub ticks: Ticks,
-    /// What should happen, and what the ports become; or why nothing does.
-    pub outcome: Result<(Effects, Bindings), Exception>,
+    /// The date of the turn, in milliseconds since 1970.
+    pub date_ms: u64,
+    /// What should happen, or why nothing does.
+    pub outcome: Result<Done, Exception>,
+    /// Whether the container goes on.
+    pub life: Life,
+}
+
+/// A turn that was done.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// What should happen.
+    pub effects: Effects,
+    /// The ports that it bound.
+    pub bound: Vec<PortRef>,
+}
+
+/// Whether a container goes on after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It does.
+    GoesOn,
+    /// It was deleted, or could not be created.
+    Ended,
 }
 
 /// A container with its ports, ticks and turns.
@@ -98,14 +133,25 @@ pub struct Surroundings<'a> {
     pub interrupt: Option<&'a Arc<AtomicBool>>,
     /// The cost of a turn that burns less.
     pub turn_cost: Ticks,
+    /// The ticks between a send and its delivery.
+    pub lookahead: Ticks,
 }
 
 impl ExoInterface {
-    /// A container that does not exist anywhere yet. Its first delivery is to be its creation.
-    pub fn create(id: ContainerId, container_type: Arc<str>, parent: Option<ContainerId>) -> ExoInterface {
+    /// A container that does not exist anywhere yet. Its first delivery is to be its creation. `creator` is who makes it
+    /// and at which depth that is; `None` is the host.
+    pub fn create(
+        id: ContainerId,
+        container_type: Arc<str>,
+        creator: Option<(ContainerId, u32)>,
+    ) -> ExoInterface {
+        let parent = creator.map(|(id, _)| id);
         let record = RuntimeRecord {
             container_type,
             parent,
+            holder: parent,
+            moves: VecDeque::new(),
+            depth: creator.map_or(0, |(_, depth)| depth.saturating_add(1)),
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: false,
@@ -144,16 +190,28 @@ impl ExoInterface {
         &self.record.ports
     }
 
-    /// Its ports, for the hypervisor to put messages in and to apply bindings.
+    /// Its ports, for the hypervisor to put messages in.
     pub fn ports_mut(&mut self) -> &mut PortManager {
         self.changed = true;
         &mut self.record.ports
     }
 
-    /// Gives it to another owner: its port was moved.
-    pub fn set_parent(&mut self, parent: Option<ContainerId>) {
+    /// Its ports are as the store has them.
+    pub fn ports_read(&mut self) {
+        self.record.ports.take_touched();
+        self.changed = false;
+    }
+
+    /// The names of ports that are not as they were committed last.
+    pub fn take_touched_ports(&mut self) -> BTreeSet<PortName> {
+        self.record.ports.take_touched()
+    }
+
+    /// Gives it to another owner: its port was moved. It learns of it with the first delivery at `from` or later.
+    pub fn set_holder(&mut self, holder: ContainerId, from: Ticks) {
         self.changed = true;
-        self.record.parent = parent;
+        self.record.holder = Some(holder);
+        self.record.moves.push_back((from, holder));
     }
 
     /// Whether anything differs from its last commit.
@@ -171,29 +229,68 @@ impl ExoInterface {
         self.container.as_deref()
     }
 
-    /// Takes the next delivery and runs it. `None` if nothing waits.
+    /// Takes the next delivery and runs it. `None` if nothing waits. `hand` has the ports that come with the delivery; after
+    /// it, those that the turn let go.
     ///
     /// # Errors
     /// If the host fails.
-    pub fn step(&mut self, around: &Surroundings<'_>) -> Result<Option<Stepped>, ExoError> {
+    pub fn step(&mut self, around: &Surroundings<'_>, hand: &mut Loose) -> Result<Option<Stepped>, ExoError> {
         let Some((source, delivery)) = self.record.ports.pop() else { return Ok(None) };
         self.changed = true;
-        let delivery = Arc::new(delivery);
         self.record.ticks = self.record.ticks.max(delivery.at);
         self.record.date_ms = self.record.date_ms.max(delivery.date_ms);
-        let mut stepped = match self.wake(around)? {
-            Ok(()) => self.run(
-                around,
-                Input::Delivery(delivery.clone(), source.clone()),
-                around.context.limits.turn_fuel,
-            )?,
-            Err(exception) => self.discarded(exception, Ticks::ZERO, around.turn_cost),
-        };
-        if delivery.kind == Kind::Create && stepped.outcome.is_ok() {
-            self.record.born = true;
+        while let Some((_, parent)) = self.record.moves.pop_front_if(|(from, _)| *from <= delivery.at) {
+            self.record.parent = Some(parent);
         }
-        stepped.taken = Some((source, delivery));
+        let back = self.way_back(&source, &delivery);
+        let delivery = Arc::new(delivery);
+        let mut stepped = match delivery.kind {
+            Kind::Delete => self.done(Done::default(), Ticks::ZERO, around.turn_cost),
+            _ => self.take(around, hand, source, &delivery)?,
+        };
+        if delivery.kind == Kind::Create {
+            self.record.born = stepped.outcome.is_ok();
+        }
+        if delivery.kind == Kind::Delete || !self.record.born {
+            stepped.life = Life::Ended;
+        }
+        stepped.taken = Some(delivery);
+        stepped.back = back;
         Ok(Some(stepped))
+    }
+
+    fn way_back(&self, source: &Source, delivery: &Delivery) -> Option<Target> {
+        match source {
+            Source::Parent => delivery.from.map(|_| Target::Parent),
+            Source::Notice(_) => None,
+            Source::Named(name) => {
+                self.record.ports.get(name).map(|port| Target::Port(port.reference.clone()))
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        around: &Surroundings<'_>,
+        hand: &mut Loose,
+        mut source: Source,
+        delivery: &Arc<Delivery>,
+    ) -> Result<Stepped, ExoError> {
+        if let Source::Notice(child) = source {
+            // The child is gone; the container is told under which name it knew it.
+            let port = PortId::container(child);
+            if let Some(name) = self.record.ports.name_of(port).cloned() {
+                self.record.ports.forget(port);
+                source = Source::Named(name);
+            }
+        }
+        match self.wake(around)? {
+            Ok(()) => {
+                let input = Input::Delivery(delivery.clone(), source);
+                self.run(around, hand, input, around.context.limits.turn_fuel)
+            }
+            Err(exception) => Ok(self.discarded(exception, Ticks::ZERO, around.turn_cost)),
+        }
     }
 
     /// Runs the collection that the last turn made due, if it did.
@@ -207,11 +304,12 @@ impl ExoInterface {
         }
         let heap_bytes = container.footprint().heap_bytes;
         let fuel = heap_bytes.saturating_mul(around.context.limits.collect_fuel_per_byte);
-        let collected = self.run(around, Input::Collect, fuel)?;
+        let mut hand = Loose::default();
+        let collected = self.run(around, &mut hand, Input::Collect, fuel)?;
         if collected.outcome.is_ok() {
             return Ok(Some(collected));
         }
-        let mut postponed = self.run(around, Input::Postpone, around.context.limits.turn_fuel)?;
+        let mut postponed = self.run(around, &mut hand, Input::Postpone, around.context.limits.turn_fuel)?;
         postponed.burnt = postponed.burnt.after(collected.burnt);
         Ok(Some(postponed))
     }
@@ -260,12 +358,19 @@ impl ExoInterface {
         Ok(Ok(()))
     }
 
-    fn run(&mut self, around: &Surroundings<'_>, input: Input, fuel: u64) -> Result<Stepped, ExoError> {
+    fn run(
+        &mut self,
+        around: &Surroundings<'_>,
+        hand: &mut Loose,
+        input: Input,
+        fuel: u64,
+    ) -> Result<Stepped, ExoError> {
         let facts = Facts {
             id: self.id,
             parent: self.record.parent,
             ticks: self.record.ticks,
             date_ms: self.record.date_ms,
+            depth: self.record.depth,
             limits: *around.context.limits,
             fuel,
         };
@@ -277,7 +382,10 @@ impl ExoInterface {
         match verdict {
             Verdict::Done => {
                 self.note(around, Since { input, facts, record: Arc::new(mode.into_record()) }, burnt)?;
-                Ok(self.done(effects, bindings, burnt, around.turn_cost))
+                let bound = bindings.changed.values().flatten().cloned().collect();
+                let stepped = self.done(Done { effects, bound }, burnt, around.turn_cost);
+                self.bind(bindings, &stepped, hand, around.lookahead);
+                Ok(stepped)
             }
             Verdict::Exception(exception) => {
                 self.go_back(around)?;
@@ -347,16 +455,34 @@ impl ExoInterface {
         Ok(())
     }
 
-    fn done(&mut self, effects: Effects, bindings: Bindings, burnt: Ticks, turn_cost: Ticks) -> Stepped {
-        let burnt = burnt.max(turn_cost);
-        self.record.ticks = self.record.ticks.after(burnt);
-        Stepped { taken: None, burnt, ticks: self.record.ticks, outcome: Ok((effects, bindings)) }
+    /// Binds and unbinds what the turn did. What it made is loose first.
+    fn bind(&mut self, bindings: Bindings, stepped: &Stepped, hand: &mut Loose, lookahead: Ticks) {
+        for effect in stepped.outcome.iter().flat_map(|done| done.effects.iter()) {
+            match effect {
+                Effect::Create(creation) => hand.put(Port::new(creation.reference.clone())),
+                Effect::Channel(minted) => {
+                    hand.put(Port::new(PortRef::channel(minted.id, End::First)));
+                    hand.put(Port::new(PortRef::channel(minted.id, End::Second)));
+                }
+                Effect::Send(_) | Effect::Delete { .. } | Effect::Log { .. } => {}
+            }
+        }
+        self.record.ports.apply(bindings, hand, stepped.ticks.after(lookahead));
+    }
+
+    fn done(&mut self, done: Done, burnt: Ticks, turn_cost: Ticks) -> Stepped {
+        self.ended(Ok(done), burnt, turn_cost)
     }
 
     fn discarded(&mut self, exception: Exception, burnt: Ticks, turn_cost: Ticks) -> Stepped {
+        self.ended(Err(exception), burnt, turn_cost)
+    }
+
+    fn ended(&mut self, outcome: Result<Done, Exception>, burnt: Ticks, turn_cost: Ticks) -> Stepped {
         let burnt = burnt.max(turn_cost);
         self.record.ticks = self.record.ticks.after(burnt);
-        Stepped { taken: None, burnt, ticks: self.record.ticks, outcome: Err(exception) }
+        let (ticks, date_ms) = (self.record.ticks, self.record.date_ms);
+        Stepped { taken: None, back: None, burnt, ticks, date_ms, outcome, life: Life::GoesOn }
     }
 }
 

@@ -44,14 +44,25 @@ pub enum Refusal {
     /// A port cannot be sent to the container that it leads to.
     #[error("a port cannot be sent through itself")]
     ThroughItself = 13,
-    /// Channels are not part of this hypervisor's configuration.
+    /// The guest asked for something that this hypervisor does not have.
     #[error("the call is not known to this hypervisor")]
     UnknownCall = 14,
+    /// What the port led to is gone.
+    #[error("this port is closed: the other end of the channel, or the container, is gone")]
+    Closed = 15,
+    /// Only channel ends go over a channel.
+    #[error(
+        "a container's port cannot be sent over a channel, only to its parent or through the port of another child"
+    )]
+    NotOverChannel = 16,
+    /// The receiver has not taken enough of what was sent before.
+    #[error("the queue behind this port is full; send again when the receiver has taken some of it")]
+    QueueFull = 17,
 }
 
 impl Refusal {
     /// Every refusal, by code.
-    pub const ALL: [Refusal; 14] = [
+    pub const ALL: [Refusal; 17] = [
         Refusal::InvalidPort,
         Refusal::NotBound,
         Refusal::NameInUse,
@@ -66,6 +77,9 @@ impl Refusal {
         Refusal::NoParent,
         Refusal::ThroughItself,
         Refusal::UnknownCall,
+        Refusal::Closed,
+        Refusal::NotOverChannel,
+        Refusal::QueueFull,
     ];
 
     /// The number that a guest gets, negated.

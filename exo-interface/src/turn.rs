@@ -9,14 +9,15 @@
 
 mod effect;
 mod record;
+mod send;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use everturn_port_manager::{Bindings, ContainerId, Message, PortManager, PortName, PortRef, Ticks};
+use everturn_port_manager::{Bindings, ContainerId, End, Message, PortManager, PortName, PortRef, Ticks};
 
-pub use effect::{Creation, Effect, Effects, LogLevel, Sending};
+pub use effect::{Creation, Effect, Effects, LogLevel, Minted, Sending, Target};
 pub(crate) use record::{Answer, Record};
 
 use crate::{Exception, Limits, Refusal};
@@ -51,6 +52,8 @@ pub(crate) struct Facts {
     pub(crate) parent: Option<ContainerId>,
     pub(crate) ticks: Ticks,
     pub(crate) date_ms: u64,
+    /// How far from a root the container was made.
+    pub(crate) depth: u32,
     pub(crate) limits: Limits,
     /// What a replay must see again, and what the turn may burn.
     pub(crate) fuel: u64,
@@ -63,6 +66,9 @@ pub struct Turn {
     ports: PortManager,
     held: Vec<Held>,
     message_ports: u32,
+    /// Where the answer goes, and whether something went there already.
+    reply: Option<Handle>,
+    replied: bool,
     bindings: Bindings,
     bound: usize,
     effects: Effects,
@@ -75,8 +81,11 @@ impl Turn {
     pub(crate) fn open(facts: Facts, ports: PortManager, message: Option<&Message>, mode: Mode) -> Turn {
         let came = message.map_or(&[][..], |message| &message.ports);
         let bindings = Bindings { nonce: ports.nonce(), changed: BTreeMap::new() };
+        let wants_reply = message.is_some_and(|message| message.reply_port().is_some());
         Turn {
+            reply: wants_reply.then(|| Handle(came.len() as u32 - 1)),
             held: came.iter().map(|port| Held::Loose(port.clone())).collect(),
+            replied: false,
             message_ports: came.len() as u32,
             bound: ports.len(),
             facts,
@@ -99,12 +108,14 @@ impl Turn {
         self.interrupt.as_ref()
     }
 
-    /// Closes the turn: the port manager as it was, what it recorded, and its bindings. Loose ports that are
-    /// still in hand become deletions.
+    /// Closes the turn: the port manager as it was, what it recorded, and its bindings. The answer goes through the
+    /// reply port, if that is still in hand. Loose ports that are still in hand then become deletions.
     pub(crate) fn close(mut self) -> Closed {
+        let at = self.now();
+        self.send_answer(at);
         for held in std::mem::take(&mut self.held) {
-            if let Held::Loose(reference) = held {
-                self.effects.push(Effect::Delete(reference));
+            if let Held::Loose(port) = held {
+                self.effects.push(Effect::Delete { port, at });
             }
         }
         Closed {
@@ -136,9 +147,15 @@ impl Turn {
         &self.facts.limits
     }
 
-    /// How many ports came with the message; their handles count from zero.
+    /// How many ports came with the message; their handles count from zero. A reply port is the last of them.
     pub fn message_ports(&self) -> u32 {
         self.message_ports
+    }
+
+    /// The port through which the sender wants the answer. An [`answer`](Turn::answer) goes through it by itself, if the
+    /// turn did not use it, bind it, send it on or delete it.
+    pub fn reply_port(&self) -> Option<Handle> {
+        self.reply
     }
 
     /// The container's ticks now: those it began the turn with and what it burnt since.
@@ -159,14 +176,17 @@ impl Turn {
     /// Makes a child container, which runs `data` as its first message. The handle is loose until bound or sent.
     ///
     /// # Errors
-    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`].
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`], [`Refusal::TooDeep`].
     pub fn create(&mut self, container_type: &str, data: &[u8]) -> Result<Handle, Refusal> {
         self.handle(Call::Create, &[container_type.as_bytes(), data], |turn| {
             turn.check_data(data)?;
+            if turn.facts.depth >= turn.facts.limits.depth_max {
+                return Err(Refusal::TooDeep);
+            }
             let nonce = turn.bindings.nonce;
             let id = turn.facts.id.child(nonce);
             turn.bindings.nonce = nonce.next();
-            let reference = PortRef { id, container_type: container_type.into() };
+            let reference = PortRef::container(id, container_type);
             let at = turn.now();
             turn.effects.push(Effect::Create(Creation {
                 reference: reference.clone(),
@@ -176,6 +196,24 @@ impl Turn {
             }));
             Ok(turn.hold(Held::Loose(reference)))
         })
+    }
+
+    /// Makes a channel. Both ends are loose until bound or sent; what is sent through one comes out of the other.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyEffects`].
+    pub fn channel(&mut self) -> Result<(Handle, Handle), Refusal> {
+        let first = self.handle(Call::Channel, &[], |turn| {
+            turn.check_room()?;
+            let nonce = turn.bindings.nonce;
+            let id = turn.facts.id.child(nonce);
+            turn.bindings.nonce = nonce.next();
+            turn.effects.push(Effect::Channel(Minted { id, nonce }));
+            let first = turn.hold(Held::Loose(PortRef::channel(id, End::First)));
+            turn.hold(Held::Loose(PortRef::channel(id, End::Second)));
+            Ok(first)
+        })?;
+        Ok((first, Handle(first.0 + 1)))
     }
 
     /// Binds a loose port under a name.
@@ -230,8 +268,24 @@ impl Turn {
     /// [`Refusal::NotBound`].
     pub fn delete(&mut self, name: &str) -> Result<(), Refusal> {
         self.number(Call::Delete, &[name.as_bytes()], |turn| {
-            let reference = turn.take_bound(name)?;
-            turn.effects.push(Effect::Delete(reference));
+            turn.check_room()?;
+            let (port, at) = (turn.take_bound(name)?, turn.now());
+            turn.effects.push(Effect::Delete { port, at });
+            Ok(0)
+        })
+        .map(|_| ())
+    }
+
+    /// Deletes a loose port, and the container that it owns.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPort`], [`Refusal::PortBound`].
+    pub fn drop_port(&mut self, port: Handle) -> Result<(), Refusal> {
+        self.number(Call::Drop, &[&port.0.to_le_bytes()], |turn| {
+            turn.check_room()?;
+            let (reference, at) = (turn.loose(port)?, turn.now());
+            turn.held[port.0 as usize] = Held::Gone;
+            turn.effects.push(Effect::Delete { port: reference, at });
             Ok(0)
         })
         .map(|_| ())
@@ -249,13 +303,13 @@ impl Turn {
             .is_ok_and(|valid| valid == 1)
     }
 
-    /// The id of the container that a port leads to.
+    /// The id of the container that a port leads to, or of the channel.
     ///
     /// # Errors
     /// [`Refusal::InvalidPort`].
     pub fn port_id(&mut self, port: Handle) -> Result<ContainerId, Refusal> {
         let answer = self.call(Call::PortId, &[&port.0.to_le_bytes()], |turn| match turn.target(port) {
-            Ok(target) => Answer::Id(target),
+            Ok((id, _)) => Answer::Id(id),
             Err(refusal) => Answer::Refusal(refusal),
         });
         match answer {
@@ -274,35 +328,6 @@ impl Turn {
             turn.facts.parent.ok_or(Refusal::NoParent)?;
             Ok(turn.hold(Held::Parent))
         })
-    }
-
-    /// Sends data and loose ports through a port.
-    ///
-    /// # Errors
-    /// [`Refusal::InvalidPort`], [`Refusal::PortBound`] (one of the moved ports is bound),
-    /// [`Refusal::ThroughItself`], [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`],
-    /// [`Refusal::TooManyEffects`].
-    pub fn send(
-        &mut self,
-        port: Handle,
-        data: &[u8],
-        ports: &[Handle],
-        priority: i32,
-    ) -> Result<(), Refusal> {
-        let handles: Vec<u8> = ports.iter().flat_map(|handle| handle.0.to_le_bytes()).collect();
-        let arguments = [&port.0.to_le_bytes()[..], data, &handles, &priority.to_le_bytes()];
-        self.number(Call::Send, &arguments, |turn| {
-            turn.check_data(data)?;
-            let to = turn.target(port)?;
-            let moved = turn.movable(ports, to)?;
-            for handle in ports {
-                turn.held[handle.0 as usize] = Held::Gone;
-            }
-            let at = turn.now();
-            turn.effects.push(Effect::Send(Sending { to, data: data.to_vec(), ports: moved, priority, at }));
-            Ok(0)
-        })
-        .map(|_| ())
     }
 
     /// Writes a line for people to read. It leaves when the turn is durable.
@@ -333,10 +358,13 @@ impl Turn {
         if data.len() > self.facts.limits.message_bytes_max {
             return Err(Refusal::MessageTooLarge);
         }
-        if self.effects.len() >= self.facts.limits.effects_max {
-            return Err(Refusal::TooManyEffects);
-        }
+        self.check_room()?;
         everturn_dag::node::validate(data).map_err(|_| Refusal::InvalidData)
+    }
+
+    fn check_room(&self) -> Result<(), Refusal> {
+        let full = self.effects.len() >= self.facts.limits.effects_max;
+        if full { Err(Refusal::TooManyEffects) } else { Ok(()) }
     }
 
     fn hold(&mut self, held: Held) -> Handle {
@@ -352,34 +380,10 @@ impl Turn {
         }
     }
 
-    fn movable(&self, ports: &[Handle], to: ContainerId) -> Result<Vec<PortRef>, Refusal> {
-        let mut moved: Vec<PortRef> = Vec::with_capacity(ports.len());
-        for handle in ports {
-            let reference = self.loose(*handle)?;
-            if reference.id == to {
-                return Err(Refusal::ThroughItself);
-            }
-            if moved.iter().any(|other| other.id == reference.id) {
-                return Err(Refusal::InvalidPort);
-            }
-            moved.push(reference);
-        }
-        Ok(moved)
-    }
-
-    fn target(&self, port: Handle) -> Result<ContainerId, Refusal> {
-        match self.held.get(port.0 as usize) {
-            Some(Held::Loose(reference)) => Ok(reference.id),
-            Some(Held::Bound(name)) => Ok(self.bound_at(name).ok_or(Refusal::InvalidPort)?.id),
-            Some(Held::Parent) => self.facts.parent.ok_or(Refusal::NoParent),
-            Some(Held::Gone) | None => Err(Refusal::InvalidPort),
-        }
-    }
-
     fn bound_at(&self, name: &PortName) -> Option<&PortRef> {
         match self.bindings.changed.get(name) {
             Some(change) => change.as_ref(),
-            None => self.ports.get(name),
+            None => self.ports.get(name).map(|port| &port.reference),
         }
     }
 
@@ -463,6 +467,7 @@ impl Default for Facts {
             parent: None,
             ticks: Ticks::ZERO,
             date_ms: 0,
+            depth: 0,
             limits: Limits::default(),
             fuel: 0,
         }

@@ -5,7 +5,7 @@ use everturn_port_manager::{ContainerId, Ticks};
 use tokio::sync::oneshot;
 
 use crate::writer::Writer;
-use crate::{HypervisorError, Line, Receipt};
+use crate::{HypervisorError, Line, Ran, Receipt};
 
 /// How an answer gets to a host.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, HypervisorError>>;
@@ -16,6 +16,7 @@ pub(crate) enum Output {
     Line(Line),
     Created(Reply<ContainerId>, Result<ContainerId, HypervisorError>),
     Waited(Reply<Ticks>, Ticks),
+    Ran(Reply<Ran>, Ran),
     Done(Reply<()>),
     /// A state root of what the batch leaves.
     Root(Reply<Cid>, ContainerId),

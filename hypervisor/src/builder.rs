@@ -1,5 +1,6 @@
 //! Putting a hypervisor together.
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +16,7 @@ use crate::{Hypervisor, HypervisorError, Line};
 
 /// Stack of the core thread, on which guests run: address space, of which only what is used becomes memory. A guest's
 /// own limits must fire long before.
-const THREAD_STACK_BYTES: usize = 128 << 20;
+pub(crate) const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// When containers leave memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,17 @@ pub enum Unloading {
     Never,
     /// As soon as a turn is durable: slow, for tests that want to see state survive it.
     EveryTurn,
+}
+
+/// Who says when turns run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TurnsBy {
+    /// They run as soon as something waits.
+    #[default]
+    Background,
+    /// They run while the host is in [`Hypervisor::run`] or [`Hypervisor::run_until_idle`], and the stamps of its inputs
+    /// depend on these calls alone.
+    Host,
 }
 
 /// How a hypervisor runs. The first three are fixed with the store; the others never change an outcome.
@@ -42,6 +54,10 @@ pub struct Settings {
     pub batch_turns: Option<u32>,
     /// When containers leave memory.
     pub unloading: Unloading,
+    /// Threads on which containers of one window run side by side; `None` is one for each core.
+    pub threads: Option<NonZeroUsize>,
+    /// Who says when turns run.
+    pub turns_by: TurnsBy,
 }
 
 impl Default for Settings {
@@ -53,6 +69,8 @@ impl Default for Settings {
             savepoint_turns: None,
             batch_turns: None,
             unloading: Unloading::Never,
+            threads: None,
+            turns_by: TurnsBy::Background,
         }
     }
 }
@@ -68,6 +86,7 @@ impl Settings {
             message_bytes_max: self.limits.message_bytes_max as u64,
             ports_max: self.limits.ports_max as u64,
             effects_max: self.limits.effects_max as u64,
+            depth_max: self.limits.depth_max,
         }
     }
 }
@@ -169,6 +188,7 @@ fn check_configuration(store: &dyn Store, given: &Configuration) -> Result<(), H
         ("message_bytes_max", stored.message_bytes_max, given.message_bytes_max),
         ("ports_max", stored.ports_max, given.ports_max),
         ("effects_max", stored.effects_max, given.effects_max),
+        ("depth_max", stored.depth_max.into(), given.depth_max.into()),
     ];
     match fields.into_iter().find(|(_, stored, given)| stored != given) {
         Some((field, stored, given)) => Err(HypervisorError::Configuration {

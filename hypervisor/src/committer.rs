@@ -107,6 +107,7 @@ impl Committer {
             Output::Receipt(reply, receipt) => drop(reply.send(Ok(receipt))),
             Output::Created(reply, created) => drop(reply.send(created)),
             Output::Waited(reply, ticks) => drop(reply.send(Ok(ticks))),
+            Output::Ran(reply, ran) => drop(reply.send(Ok(ran))),
             Output::Done(reply) => drop(reply.send(Ok(()))),
             Output::Line(line) => {
                 if let Some(observer) = &self.observer {

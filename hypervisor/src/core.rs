@@ -9,8 +9,12 @@
 //! Knows no clock: a batch is cut when the committer is free and there is nothing better to do, or when it has
 //! grown large.
 
+mod effects;
 mod requests;
+mod roads;
+mod runner;
 mod turns;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::AtomicBool;
@@ -18,15 +22,17 @@ use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use everturn_dag::{Batch, Space, Store, StoreError};
-use everturn_exo_interface::{ContainerType, ExoInterface, RuntimeRecord, Unload};
-use everturn_port_manager::{ContainerId, Port, ReceiptId, Ticks};
+use everturn_exo_interface::{ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
+use everturn_port_manager::{ContainerId, Loose, Port, PortId, ReceiptId, Ticks};
 
 pub(crate) use requests::Command;
+use runner::Runner;
+use window::Pool;
 
 use crate::batch::{Commit, Output, Reply};
 use crate::builder::{Settings, Unloading};
 use crate::keys::{self, Clock};
-use crate::{HypervisorError, Receipt};
+use crate::{HypervisorError, Ran, Receipt};
 
 /// Registered container types, shared by the handle, the core and the committer.
 #[derive(Clone, Default)]
@@ -60,20 +66,46 @@ enum Pending {
     Root(Ticks, ContainerId, Reply<everturn_dag::Cid>),
 }
 
+impl Pending {
+    fn ticks(&self) -> Ticks {
+        let (Pending::Wait(ticks, ..) | Pending::Root(ticks, ..)) = self;
+        *ticks
+    }
+}
+
+/// What is left of what a host that owns the loop has asked to be run.
+struct Allowance {
+    turns_left: u64,
+    /// Delivery ticks below this one may run.
+    end: Ticks,
+    ran: u64,
+    reply: Reply<Ran>,
+}
+
 pub(crate) struct Core {
     pub(super) store: Arc<dyn Store>,
     pub(super) types: Types,
     pub(super) settings: Settings,
     pub(super) interrupt: Arc<AtomicBool>,
     pub(super) failure: Arc<OnceLock<String>>,
-    running: BTreeMap<ContainerId, ExoInterface>,
+    runner: Runner,
+    pool: Pool,
+    running: BTreeMap<ContainerId, Box<ExoInterface>>,
     schedule: BTreeSet<(Ticks, ContainerId)>,
-    floating: BTreeMap<ContainerId, Port>,
+    /// Ports in flight.
+    loose: Loose,
+    /// Who bound an end of a channel last.
+    ends: BTreeMap<PortId, ContainerId>,
     clock: Clock,
     receipts: BTreeMap<ReceiptId, Awaited>,
     next_receipt: u64,
     pending: Vec<Pending>,
+    /// Nothing later than this runs.
+    hold: Ticks,
+    allowance: Option<Allowance>,
     open: Open,
+    /// Kept for its memory.
+    steps: Vec<Stepped>,
     commits: SyncSender<Commit>,
     in_flight: u64,
     cut: u64,
@@ -92,7 +124,6 @@ enum Awaited {
 struct Open {
     batch: Batch,
     touched: BTreeSet<ContainerId>,
-    floated: BTreeSet<ContainerId>,
     deleted: Vec<ContainerId>,
     outputs: Vec<Output>,
     turns: u32,
@@ -117,20 +148,29 @@ impl Core {
             Some(bytes) => keys::decode("the clock", &bytes)?,
             None => Clock::default(),
         };
+        let interrupt = Arc::<AtomicBool>::default();
+        let runner =
+            Runner { store: store.clone(), types: types.clone(), settings, interrupt: interrupt.clone() };
         let mut core = Core {
-            store: store.clone(),
+            pool: Pool::start(&runner, settings.threads)?,
+            runner,
+            store,
             types,
             settings,
-            interrupt: Arc::default(),
+            interrupt,
             failure,
             running: BTreeMap::new(),
             schedule: BTreeSet::new(),
-            floating: BTreeMap::new(),
+            loose: Loose::default(),
+            ends: BTreeMap::new(),
             clock,
             receipts: BTreeMap::new(),
             next_receipt: 0,
             pending: Vec::new(),
+            hold: Ticks::MAX,
+            allowance: None,
             open: Open::default(),
+            steps: Vec::new(),
             commits,
             in_flight: 0,
             cut: 0,
@@ -149,27 +189,34 @@ impl Core {
             failed = read.err();
             failed.is_none()
         })?;
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(()), Err)?;
+        self.loose.take_changed();
+        for (id, exo) in &mut self.running {
+            exo.ports_read();
+            self.schedule.extend(exo.ports().next().map(|head| (head.at, *id)));
+        }
+        Ok(())
     }
 
+    /// A container's record comes before its ports.
     fn read_runtime_entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let damaged = |what: String| StoreError::Damaged { place: "the runtime space".to_owned(), what };
         match keys::parse_runtime(key) {
             Some(keys::RuntimeKey::Record(id)) => {
                 let record: RuntimeRecord = keys::decode(&format!("the record of container {id}"), value)?;
-                let exo = ExoInterface::resume(id, record);
-                if let Some(head) = exo.ports().next() {
-                    self.schedule.insert((head.at, id));
+                self.running.insert(id, Box::new(ExoInterface::resume(id, record)));
+            }
+            Some(keys::RuntimeKey::Port(id, name)) => {
+                let port: Port = keys::decode(&format!("port {name:?} of container {id}"), value)?;
+                if port.reference.is_channel() {
+                    self.ends.insert(port.reference.port_id(), id);
                 }
-                self.running.insert(id, exo);
+                let exo = self.running.get_mut(&id);
+                let exo = exo.ok_or_else(|| damaged(format!("a port of {id}, which has no record")))?;
+                exo.ports_mut().put(name, port);
             }
-            Some(keys::RuntimeKey::Floating(id)) => {
-                let port = keys::decode(&format!("the port of container {id}"), value)?;
-                self.floating.insert(id, port);
-            }
-            None => {
-                let place = "the runtime space".to_owned();
-                return Err(StoreError::Damaged { place, what: format!("a key of {} bytes", key.len()) });
-            }
+            Some(keys::RuntimeKey::Loose) => self.loose.put(keys::decode("a port in flight", value)?),
+            None => return Err(damaged(format!("a key of {} bytes", key.len()))),
         }
         Ok(())
     }
@@ -193,7 +240,7 @@ impl Core {
                 }
             }
             self.answer_pending()?;
-            let worked = self.may_work() && self.turn()?;
+            let worked = self.may_work() && self.work()?;
             if self.should_cut(!worked) {
                 self.cut()?;
             } else if !worked {
@@ -233,12 +280,12 @@ impl Core {
             self.commit_container(*id, &mut open.batch)?;
             self.newest.insert(*id, self.cut);
         }
-        for id in &open.floated {
-            match self.floating.get(id) {
+        for id in self.loose.take_changed() {
+            match self.loose.get(id) {
                 Some(port) => {
-                    open.batch.put(Space::Runtime, keys::floating(*id), keys::encode("a port", port)?);
+                    open.batch.put(Space::Runtime, keys::loose(id), keys::encode("a port", port)?);
                 }
-                None => open.batch.delete(Space::Runtime, keys::floating(*id)),
+                None => open.batch.delete(Space::Runtime, keys::loose(id)),
             }
         }
         if !open.batch.is_empty() || !open.deleted.is_empty() {
@@ -257,15 +304,11 @@ impl Core {
 
     fn commit_container(&mut self, id: ContainerId, batch: &mut Batch) -> Result<(), HypervisorError> {
         let Some(exo) = self.running.get_mut(&id) else { return Ok(()) };
-        let rows = keys::Rows { reader: &*self.store, id };
-        let blocks = keys::Blocks { reader: &*self.store };
-        let around = turns::surroundings(id, &self.settings, &rows, &blocks, None, None);
-        let record = exo.commit(&around, &mut keys::RowChanges { batch, id })?;
-        batch.put(Space::Runtime, keys::record(id), keys::encode("a record", record)?);
+        self.runner.commit(exo, batch)?;
         let mut owner = Some(id);
         while let Some(stale) = owner {
             batch.put(Space::Stale, keys::record(stale), []);
-            owner = self.running.get(&stale).and_then(|exo| exo.record().parent);
+            owner = self.running.get(&stale).and_then(|exo| exo.record().holder);
         }
         Ok(())
     }

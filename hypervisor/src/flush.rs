@@ -4,12 +4,12 @@
 //! a mark on a container implies one on each of its owners.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use everturn_dag::address::node_cid;
 use everturn_dag::{Batch, Cid, Ipld, Reader, Space, StoreError, blocks, references};
 use everturn_exo_interface::{BlockReader, BlockWriter, RuntimeRecord};
-use everturn_port_manager::{ContainerId, PortRef};
+use everturn_port_manager::{ContainerId, PortName, PortRef};
 
 use crate::core::Types;
 use crate::{HypervisorError, keys};
@@ -48,6 +48,7 @@ pub(crate) fn state_root(
     let mut stage = Stage { store, made: RefCell::default() };
     let mut batch = Batch::new();
     let mut nodes: BTreeMap<ContainerId, Cid> = BTreeMap::new();
+    let mut gone = BTreeSet::new();
     let mut path = vec![root];
     while let Some(&id) = path.last() {
         if let Some(cid) = fresh(store, id)? {
@@ -55,12 +56,19 @@ pub(crate) fn state_root(
             path.pop();
             continue;
         }
-        let record = record(store, id)?;
-        let missing = record.ports.iter().map(|(_, port)| port.id).filter(|id| !nodes.contains_key(id));
+        let Some(record) = record(store, id)? else {
+            // Its port is bound still, and will be told.
+            gone.insert(id);
+            path.pop();
+            continue;
+        };
+        let mut ports = Vec::new();
+        keys::ports(store, id, &mut |name, port| ports.push((name, port.reference)))?;
+        let owned = ports.iter().filter(|(_, port)| !port.is_channel()).map(|(_, port)| port.id);
         let before = path.len();
-        path.extend(missing);
+        path.extend(owned.filter(|id| !nodes.contains_key(id) && !gone.contains(id)));
         if path.len() == before {
-            nodes.insert(id, node(types, id, &record, &nodes, &mut stage, &mut batch)?);
+            nodes.insert(id, node(types, id, &record, &ports, &nodes, &mut stage, &mut batch)?);
             path.pop();
         }
     }
@@ -79,16 +87,16 @@ fn fresh(store: &dyn Reader, id: ContainerId) -> Result<Option<Cid>, StoreError>
     references::held(store, &keys::newest_node(id))
 }
 
-fn record(store: &dyn Reader, id: ContainerId) -> Result<RuntimeRecord, HypervisorError> {
+fn record(store: &dyn Reader, id: ContainerId) -> Result<Option<RuntimeRecord>, StoreError> {
     let bytes = store.get(Space::Runtime, &keys::record(id))?;
-    let bytes = bytes.ok_or_else(|| HypervisorError::NoSuchContainer(id.to_string()))?;
-    Ok(keys::decode(&format!("the record of container {id}"), &bytes)?)
+    bytes.map(|bytes| keys::decode(&format!("the record of container {id}"), &bytes)).transpose()
 }
 
 fn node(
     types: &Types,
     id: ContainerId,
     record: &RuntimeRecord,
+    ports: &[(PortName, PortRef)],
     nodes: &BTreeMap<ContainerId, Cid>,
     stage: &mut Stage<'_>,
     batch: &mut Batch,
@@ -100,7 +108,7 @@ fn node(
         fields = container_type.flush(&rows, &mut keys::RowChanges { batch, id }, stage)?;
     }
     let nonce = record.ports.nonce().to_bytes().into_iter().map(|byte| Ipld::Integer(byte.into()));
-    let ports = record.ports.iter().map(|(name, port)| (name.as_str().to_owned(), port_node(port, nodes)));
+    let ports = ports.iter().map(|(name, port)| (name.as_str().to_owned(), port_node(port, nodes)));
     fields.insert("nonce".into(), Ipld::List(nonce.collect()));
     fields.insert("ports".into(), Ipld::Map(ports.collect()));
     let bytes = keys::encode("a state node", &Ipld::Map(fields))?;
@@ -111,11 +119,16 @@ fn node(
     Ok(cid)
 }
 
+/// A container's port has a `link` to its state, null for one that is gone; a channel's has an `end` instead.
 fn port_node(port: &PortRef, nodes: &BTreeMap<ContainerId, Cid>) -> Ipld {
     let link = |cid: Option<Cid>| cid.map_or(Ipld::Null, Ipld::Link);
+    let leads_to = match port.end {
+        Some(end) => ("end".to_owned(), Ipld::Integer(u8::from(end).into())),
+        None => ("link".to_owned(), link(nodes.get(&port.id).copied())),
+    };
     Ipld::Map(BTreeMap::from([
         ("id".into(), link(port.id.cid())),
-        ("link".into(), link(nodes.get(&port.id).copied())),
+        leads_to,
         ("messages".into(), Ipld::List(Vec::new())),
         ("type".into(), Ipld::String(port.container_type.to_string())),
     ]))

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::batch::Reply;
 use crate::core::{Command, Types};
 use crate::writer::Writer;
-use crate::{Builder, HypervisorError, Receipt};
+use crate::{Budget, Builder, HypervisorError, Ran, Receipt};
 
 /// A running hypervisor. Clones are the same one; it ends with [`Hypervisor::stop`] or with its last clone.
 #[derive(Clone)]
@@ -204,6 +204,32 @@ impl Hypervisor {
     pub async fn create_state_root(&self, id: &ContainerId, ticks: Ticks) -> Result<Cid, HypervisorError> {
         let id = *id;
         self.ask(|reply| Command::Root { id, ticks, reply }).await
+    }
+
+    /// Lets turns run until nothing is queued, in a hypervisor whose host owns the loop
+    /// ([`TurnsBy::Host`](crate::TurnsBy::Host)). What ran is durable when this resolves.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::run`].
+    pub async fn run_until_idle(&self) -> Result<Ran, HypervisorError> {
+        self.run(Budget::default()).await
+    }
+
+    /// Lets as many turns run as the budget allows. Where it stops depends on the messages and these calls alone.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Message`] if the hypervisor runs turns by itself, or another run is under way.
+    pub async fn run(&self, budget: Budget) -> Result<Ran, HypervisorError> {
+        self.ask(|reply| Command::Run { budget, reply }).await
+    }
+
+    /// From now on no turn of a later delivery tick runs, until this is called again with later ticks
+    /// ([`Ticks::MAX`] holds nothing). So a state root at `ticks` can be had whenever it is asked for.
+    ///
+    /// # Errors
+    /// [`HypervisorError::CutPassed`] if a later turn has run.
+    pub async fn hold_at(&self, ticks: Ticks) -> Result<(), HypervisorError> {
+        self.ask(|reply| Command::Hold { ticks, reply }).await
     }
 
     /// Takes a root container and all that it owns back to a state root of its own. What waits in its queues is

@@ -5,7 +5,8 @@
 //! | meta | `clock` | dag-cbor [`Clock`] |
 //! | meta | `configuration` | dag-cbor [`Configuration`] |
 //! | runtime | id | dag-cbor `RuntimeRecord` |
-//! | runtime | id `f` | dag-cbor `Port` that floats: bound nowhere |
+//! | runtime | id `f`, and the end of a channel | dag-cbor `Port` that is loose: bound nowhere |
+//! | runtime | id `p` name | dag-cbor `Port` that the container has bound |
 //! | state | id, the container's own key | the container's own value |
 //! | stale | id | empty: the state node is older than the state |
 //! | blocks | CID | the block |
@@ -16,7 +17,7 @@
 
 use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
 use everturn_exo_interface::{BlockReader, StateReader, StateWriter};
-use everturn_port_manager::{ContainerId, Ticks};
+use everturn_port_manager::{ContainerId, End, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) const CLOCK: &[u8] = b"clock";
@@ -42,14 +43,42 @@ pub(crate) struct Configuration {
     pub(crate) message_bytes_max: u64,
     pub(crate) ports_max: u64,
     pub(crate) effects_max: u64,
+    pub(crate) depth_max: u32,
 }
 
 pub(crate) fn record(id: ContainerId) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
-pub(crate) fn floating(id: ContainerId) -> Vec<u8> {
-    [id.as_bytes(), &b"f"[..]].concat()
+pub(crate) fn loose(id: PortId) -> Vec<u8> {
+    let mut key = [id.of.as_bytes(), &b"f"[..]].concat();
+    key.extend(id.end.map(u8::from));
+    key
+}
+
+pub(crate) fn port(id: ContainerId, name: &PortName) -> Vec<u8> {
+    [id.as_bytes(), &b"p"[..], name.as_str().as_bytes()].concat()
+}
+
+/// Visits the ports that a container has bound, by name.
+pub(crate) fn ports(
+    reader: &dyn Reader,
+    id: ContainerId,
+    visit: &mut dyn FnMut(PortName, Port),
+) -> Result<(), StoreError> {
+    let mut failed = None;
+    reader.scan(Space::Runtime, &[id.as_bytes(), &b"p"[..]].concat(), &mut |key, value| {
+        let read = match parse_runtime(key) {
+            Some(RuntimeKey::Port(_, name)) => decode("a port", value).map(|port| visit(name, port)),
+            _ => Err(StoreError::Damaged {
+                place: "the runtime space".into(),
+                what: "a port without a name".into(),
+            }),
+        };
+        failed = read.err();
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// The name under which a container holds its newest state node.
@@ -65,10 +94,16 @@ pub(crate) fn keep_id(batch: &mut Batch, id: ContainerId, node: Vec<u8>) {
     }
 }
 
+/// Nothing has this id any more.
+pub(crate) fn let_id_go(batch: &mut Batch, id: ContainerId) {
+    references::let_go(batch, &[id.as_bytes(), &b"i"[..]].concat());
+}
+
 /// What a key of the runtime space stands for.
 pub(crate) enum RuntimeKey {
     Record(ContainerId),
-    Floating(ContainerId),
+    Port(ContainerId, PortName),
+    Loose,
 }
 
 pub(crate) fn parse_runtime(key: &[u8]) -> Option<RuntimeKey> {
@@ -76,7 +111,12 @@ pub(crate) fn parse_runtime(key: &[u8]) -> Option<RuntimeKey> {
     let id = ContainerId::from_bytes(*id);
     match kind {
         b"" => Some(RuntimeKey::Record(id)),
-        b"f" => Some(RuntimeKey::Floating(id)),
+        b"f" => Some(RuntimeKey::Loose),
+        [b'f', end] => End::try_from(*end).ok().map(|_| RuntimeKey::Loose),
+        [b'p', name @ ..] => {
+            let name = PortName::new(std::str::from_utf8(name).ok()?).ok()?;
+            Some(RuntimeKey::Port(id, name))
+        }
         _ => None,
     }
 }

@@ -36,3 +36,22 @@ pub struct Line {
     /// The text, which may have line breaks.
     pub text: String,
 }
+
+/// How much may run before a host that owns the loop is asked again. Where it stops depends on the messages alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Logical time: everything up to the first end of a window that is this far from the end of the last window begun.
+    /// `None` has no end.
+    pub ticks: Option<Ticks>,
+    /// Turns, in the order (delivery tick, container id); collections do not count. `None` has no end.
+    pub turns: Option<u64>,
+}
+
+/// What a host that owns the loop got for its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// How many turns ran.
+    pub turns: u64,
+    /// The delivery tick of the next turn; `None` when idle.
+    pub next: Option<Ticks>,
+}

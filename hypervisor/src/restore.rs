@@ -1,10 +1,12 @@
 //! The way back: live state from a state root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use everturn_dag::{Batch, Cid, Ipld, Space, Store, references};
 use everturn_exo_interface::{BlockReader, RuntimeRecord};
-use everturn_port_manager::{Bindings, ContainerId, Nonce, PortManager, PortName, PortRef, Ticks};
+use everturn_port_manager::{
+    Bindings, ContainerId, End, Life, Loose, Nonce, Port, PortManager, PortName, PortRef, Ticks,
+};
 
 use crate::core::Types;
 use crate::{HypervisorError, keys};
@@ -27,8 +29,8 @@ pub(crate) fn plan(
     let own = own.ok_or_else(|| HypervisorError::NoSuchContainer(id.to_string()))?;
     let own: RuntimeRecord = keys::decode("the root's record", &own)?;
     let mut plan = Plan { batch: Batch::new(), records: Vec::new() };
-    let mut open = vec![(id, own.container_type, None, root)];
-    while let Some((id, container_type, parent, node)) = open.pop() {
+    let mut open = vec![(id, own.container_type, None, 0, root)];
+    while let Some((id, container_type, parent, depth, node)) = open.pop() {
         let mut fields = state_node(&blocks, node)?;
         let (ports, children) = ports(&mut fields).ok_or_else(|| not_a_node(node))?;
         types.get(&container_type)?.import(
@@ -40,10 +42,23 @@ pub(crate) fn plan(
         for (port, node) in children {
             let known = port.id.cid().map(|cid| blocks.block(&cid)).transpose()?;
             keys::keep_id(&mut plan.batch, port.id, known.unwrap_or_default());
-            open.push((port.id, port.container_type, Some(id), node));
+            open.push((port.id, port.container_type, Some(id), depth + 1, node));
         }
-        let record =
-            RuntimeRecord { container_type, parent, ticks: Ticks::ZERO, date_ms: 0, born: true, ports };
+        for end in ports.iter().map(|(_, port)| &port.reference).filter(|port| port.is_channel()) {
+            let known = end.id.cid().map(|cid| blocks.block(&cid)).transpose()?;
+            keys::keep_id(&mut plan.batch, end.id, known.unwrap_or_default());
+        }
+        let record = RuntimeRecord {
+            container_type,
+            parent,
+            holder: parent,
+            moves: VecDeque::new(),
+            depth,
+            ticks: Ticks::ZERO,
+            date_ms: 0,
+            born: true,
+            ports,
+        };
         plan.records.push((id, record));
     }
     Ok(plan)
@@ -69,21 +84,27 @@ fn ports(fields: &mut BTreeMap<String, Ipld>) -> Option<(PortManager, Children)>
         _ => None,
     })?;
     let Ipld::Map(ports) = fields.remove("ports")? else { return None };
-    let mut bindings = Bindings { nonce: Nonce(nonce), changed: BTreeMap::new() };
+    let mut manager = PortManager::default();
+    let bindings = Bindings { nonce: Nonce(nonce), changed: BTreeMap::new() };
+    manager.apply(bindings, &mut Loose::default(), Ticks::ZERO);
     let mut children = Vec::new();
     for (name, port) in ports {
         let Ipld::Map(port) = port else { return None };
-        let (Ipld::Link(id), Ipld::Link(link), Ipld::String(container_type)) =
-            (port.get("id")?, port.get("link")?, port.get("type")?)
-        else {
+        let (Ipld::Link(id), Ipld::String(container_type)) = (port.get("id")?, port.get("type")?) else {
             return None;
         };
         let id = ContainerId::from_cid(id)?;
-        let reference = PortRef { id, container_type: container_type.as_str().into() };
-        bindings.changed.insert(PortName::new(&name).ok()?, Some(reference.clone()));
-        children.push((reference, *link));
+        let mut bound = Port::new(PortRef::container(id, container_type.as_str()));
+        match (port.get("end"), port.get("link")) {
+            (Some(Ipld::Integer(end)), None) => {
+                bound.reference = PortRef::channel(id, End::try_from(u8::try_from(*end).ok()?).ok()?);
+            }
+            (None, Some(Ipld::Link(link))) => children.push((bound.reference.clone(), *link)),
+            // Its container was gone already.
+            (None, Some(Ipld::Null)) => bound.life = Life::Closed,
+            _ => return None,
+        }
+        manager.put(PortName::new(&name).ok()?, bound);
     }
-    let mut manager = PortManager::default();
-    manager.apply(bindings, &mut BTreeMap::new(), Ticks::ZERO);
     Some((manager, children))
 }

@@ -114,7 +114,10 @@ impl Writer {
         for name in references::names(&*self.store, id.as_bytes())? {
             references::let_go(batch, &name);
         }
-        batch.delete(Space::Runtime, keys::record(id));
+        self.store.scan(Space::Runtime, id.as_bytes(), &mut |key, _| {
+            batch.delete(Space::Runtime, key.to_vec());
+            true
+        })?;
         batch.delete(Space::Stale, keys::record(id));
         Ok(())
     }

@@ -11,9 +11,45 @@ pub struct Message {
     #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
     /// Ports that move to the receiver; while they do, their queues are with the hypervisor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortRef>,
     /// Among messages of one delivery tick the higher goes first.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
+    /// Whether the sender waits for an answer.
+    #[serde(default, skip_serializing_if = "is_no_reply")]
+    pub reply: Reply,
+}
+
+/// Whether a message wants an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// Nobody waits.
+    #[default]
+    None,
+    /// The answer, or the exception, goes through the last of the message's ports: an end of a channel.
+    LastPort,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(priority: &i32) -> bool {
+    *priority == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_no_reply(reply: &Reply) -> bool {
+    *reply == Reply::None
+}
+
+impl Message {
+    /// The end of a channel through which its sender wants the answer.
+    pub fn reply_port(&self) -> Option<&PortRef> {
+        match self.reply {
+            Reply::None => None,
+            Reply::LastPort => self.ports.last(),
+        }
+    }
 }
 
 /// What a delivery asks of its receiver.
@@ -31,6 +67,10 @@ pub enum Kind {
     Evaluate,
     /// Evaluate an edited program in the living heap (hosts only).
     Load,
+    /// The last message of its port: what that led to is gone.
+    Close,
+    /// The receiver's port was deleted; this is the end of the receiver and of all that it owns.
+    Delete,
 }
 
 /// Whom to tell when a host's input has been handled. Lives in memory only.
@@ -53,4 +93,12 @@ pub struct Delivery {
     /// Who waits for its outcome.
     #[serde(skip)]
     pub receipt: Option<ReceiptId>,
+}
+
+impl Delivery {
+    /// Whether it outlives the process while it waits. Inputs of a host that waits for their receipt do not: they count as
+    /// taken only with the batch of their turn. A creation does: its container has a record already.
+    pub fn is_durable(&self) -> bool {
+        self.receipt.is_none() || self.kind == Kind::Create
+    }
 }

@@ -5,12 +5,16 @@
 
 mod delivery;
 mod id;
+mod loose;
 mod manager;
 mod port;
+mod queue;
 mod ticks;
 
-pub use delivery::{Delivery, Kind, Message, ReceiptId};
+pub use delivery::{Delivery, Kind, Message, ReceiptId, Reply};
 pub use id::{ContainerId, Nonce};
+pub use loose::Loose;
 pub use manager::{Bindings, Head, PortManager, Source};
-pub use port::{Port, PortName, PortNameError, PortRef};
+pub use port::{End, Life, Port, PortId, PortName, PortNameError, PortRef};
+pub use queue::Queue;
 pub use ticks::Ticks;

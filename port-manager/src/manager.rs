@@ -1,24 +1,27 @@
 //! A container's ports and the one function that orders what waits in them.
 //!
 //! Invariants:
-//! 1. A name binds one port, and a container's port is bound under one name.
+//! 1. A name binds one port, and a port is bound under one name.
 //! 2. `heads` holds the head of every queue that is not empty, and nothing else.
 //! 3. The order between heads is total: no two ports have the same name.
+//! 4. `touched` holds the name of every port that differs from what was last taken down as durable.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, Delivery, Kind, Nonce, Port, PortName, PortRef, Ticks};
+use crate::{ContainerId, Delivery, Kind, Life, Loose, Nonce, Port, PortId, PortName, PortRef, Queue, Ticks};
 
-/// Where a message waits: in the entry port, written by the parent (or the host), or in a named port.
+/// Where a message waits.
 ///
-/// The parent's port comes first in the order, then names by their bytes.
+/// The parent's port comes first in the order, then notices, then names by their bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
-    /// The entry port.
+    /// The entry port, written by the parent (or the host).
     Parent,
+    /// No port: word of a child whose creation failed.
+    Notice(ContainerId),
     /// The port bound under this name.
     Named(PortName),
 }
@@ -44,23 +47,36 @@ pub struct Bindings {
     pub changed: BTreeMap<PortName, Option<PortRef>>,
 }
 
-/// One container's ports, queues and nonce.
+/// One container's ports, queues and nonce. Its durable form is the nonce and what waits in no named port; named ports
+/// are taken down one by one, see [`PortManager::take_touched`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Record")]
 pub struct PortManager {
     nonce: Nonce,
-    entry: VecDeque<Delivery>,
+    entry: Queue,
+    notices: BTreeMap<ContainerId, Delivery>,
     ports: BTreeMap<PortName, Port>,
-    names: BTreeMap<ContainerId, PortName>,
+    names: BTreeMap<PortId, PortName>,
     heads: BTreeSet<Head>,
+    touched: BTreeSet<PortName>,
 }
 
-/// The durable part; the indexes are rebuilt from it.
+/// The durable part beside the ports; the indexes are made from it.
 #[derive(Deserialize)]
 struct Record {
     nonce: Nonce,
-    entry: VecDeque<Delivery>,
-    ports: BTreeMap<PortName, Port>,
+    entry: Queue,
+    #[serde(default)]
+    notices: Vec<(ContainerId, Delivery)>,
+}
+
+/// The same, by reference.
+#[derive(Serialize)]
+struct RecordView<'a, Q> {
+    nonce: Nonce,
+    entry: Q,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notices: Vec<(&'a ContainerId, &'a Delivery)>,
 }
 
 impl PortManager {
@@ -70,18 +86,18 @@ impl PortManager {
     }
 
     /// The port bound under a name.
-    pub fn get(&self, name: &PortName) -> Option<&PortRef> {
-        Some(&self.ports.get(name)?.reference)
+    pub fn get(&self, name: &PortName) -> Option<&Port> {
+        self.ports.get(name)
     }
 
-    /// The name under which a container's port is bound here.
-    pub fn name_of(&self, id: ContainerId) -> Option<&PortName> {
+    /// The name under which a port is bound here.
+    pub fn name_of(&self, id: PortId) -> Option<&PortName> {
         self.names.get(&id)
     }
 
     /// Bound ports by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&PortName, &PortRef)> {
-        self.ports.iter().map(|(name, port)| (name, &port.reference))
+    pub fn iter(&self) -> impl Iterator<Item = (&PortName, &Port)> {
+        self.ports.iter()
     }
 
     /// How many ports are bound.
@@ -96,28 +112,45 @@ impl PortManager {
 
     /// Messages that wait in all ports together.
     pub fn queued(&self) -> usize {
-        self.entry.len() + self.ports.values().map(|port| port.queue.len()).sum::<usize>()
+        self.waiting().count()
+    }
+
+    /// Everything that waits, in no particular order.
+    pub fn waiting(&self) -> impl Iterator<Item = &Delivery> {
+        self.entry
+            .iter()
+            .chain(self.notices.values())
+            .chain(self.ports.values().flat_map(|port| port.queue.iter()))
     }
 
     /// Puts a message that the parent or the host sent into the entry port.
     pub fn push_entry(&mut self, delivery: Delivery) {
-        if self.entry.is_empty() {
-            self.heads.insert(head(&delivery, Source::Parent));
+        let first = self.entry.is_empty();
+        self.entry.push(delivery);
+        if first {
+            self.note_head(Source::Parent);
         }
-        self.entry.push_back(delivery);
     }
 
-    /// Puts a message that a bound child sent into that child's port; gives it back if no port leads there.
+    /// Puts word of a child whose creation failed where it will be taken; a child fails at most once.
+    pub fn push_notice(&mut self, child: ContainerId, delivery: Delivery) {
+        self.heads.insert(head(&delivery, Source::Notice(child)));
+        self.notices.insert(child, delivery);
+    }
+
+    /// Puts a message that came through a port into its queue; gives it back if no such port is bound here.
     ///
     /// # Errors
     /// The delivery itself.
-    pub fn push_child(&mut self, child: ContainerId, delivery: Delivery) -> Result<(), Box<Delivery>> {
-        let bound = self.names.get(&child).and_then(|name| Some((name, self.ports.get_mut(name)?)));
+    pub fn push_port(&mut self, id: PortId, delivery: Delivery) -> Result<(), Box<Delivery>> {
+        let bound = self.names.get(&id).and_then(|name| Some((name, self.ports.get_mut(name)?)));
         let Some((name, port)) = bound else { return Err(Box::new(delivery)) };
-        if port.queue.is_empty() {
-            self.heads.insert(head(&delivery, Source::Named(name.clone())));
+        let (name, first) = (name.clone(), port.queue.is_empty());
+        port.queue.push(delivery);
+        self.touched.insert(name.clone());
+        if first {
+            self.note_head(Source::Named(name));
         }
-        port.queue.push_back(delivery);
         Ok(())
     }
 
@@ -126,52 +159,65 @@ impl PortManager {
         self.heads.first()
     }
 
-    /// Takes the next message, with where it waited.
+    /// The next message itself.
+    pub fn peek(&self) -> Option<&Delivery> {
+        match &self.heads.first()?.source {
+            Source::Parent => self.entry.front(),
+            Source::Notice(child) => self.notices.get(child),
+            Source::Named(name) => self.ports.get(name)?.queue.front(),
+        }
+    }
+
+    /// Takes the next message, with where it waited. One that was the last of its port closes that.
     pub fn pop(&mut self) -> Option<(Source, Delivery)> {
         let source = self.heads.pop_first()?.source;
-        let queue = match &source {
-            Source::Parent => &mut self.entry,
-            Source::Named(name) => &mut self.ports.get_mut(name)?.queue,
+        let delivery = match &source {
+            Source::Parent => self.entry.pop()?,
+            Source::Notice(child) => self.notices.remove(child)?,
+            Source::Named(name) => {
+                let port = self.ports.get_mut(name)?;
+                self.touched.insert(name.clone());
+                let delivery = port.queue.pop()?;
+                if delivery.kind == Kind::Close {
+                    port.life = Life::Closed;
+                }
+                delivery
+            }
         };
-        let delivery = queue.pop_front()?;
-        if let Some(next) = queue.front() {
-            self.heads.insert(head(next, source.clone()));
-        }
+        self.note_head(source.clone());
         Some((source, delivery))
     }
 
-    /// Applies what a turn changed. `floating` holds, by id, ports that are bound nowhere: those that were unbound
-    /// go there, those that were bound are taken from there. Messages that waited in a port while it floated
-    /// take at least the delivery tick `earliest`, in order (design, section 4).
-    pub fn apply(&mut self, bindings: Bindings, floating: &mut BTreeMap<ContainerId, Port>, earliest: Ticks) {
+    /// Applies what a turn changed. Ports that were unbound go to `hand`, those that were bound are taken from there.
+    /// Messages of a port that is bound now are delivered at `earliest` or later, in order (design, section 4).
+    pub fn apply(&mut self, bindings: Bindings, hand: &mut Loose, earliest: Ticks) {
         self.nonce = bindings.nonce;
         for name in bindings.changed.keys() {
-            self.take(name, floating);
+            if let Some(port) = self.take(name) {
+                hand.put(port);
+            }
         }
         for (name, reference) in bindings.changed {
             if let Some(reference) = reference {
-                let mut port = floating.remove(&reference.id).unwrap_or_else(|| Port::new(reference));
-                for delivery in &mut port.queue {
-                    delivery.at = delivery.at.max(earliest);
-                }
+                let mut port = hand.take(reference.port_id()).unwrap_or_else(|| Port::new(reference));
+                port.queue.raise(earliest);
                 self.put(name, port);
             }
         }
     }
 
-    /// Drops the port to a container that is no more, with what waits in it.
-    pub fn forget(&mut self, id: ContainerId) -> Option<Port> {
-        let name = self.names.get(&id)?.clone();
-        let mut dropped = BTreeMap::new();
-        self.take(&name, &mut dropped);
-        dropped.remove(&id)
+    /// Binds a port as it is: one that was read from a store.
+    pub fn put(&mut self, name: PortName, port: Port) {
+        self.touched.insert(name.clone());
+        self.names.insert(port.reference.port_id(), name.clone());
+        self.ports.insert(name.clone(), port);
+        self.note_head(Source::Named(name));
     }
 
-    /// Every container that is owned through this one: behind its ports, and in messages that wait here.
-    pub fn owned(&self) -> impl Iterator<Item = ContainerId> {
-        let waiting = self.entry.iter().chain(self.ports.values().flat_map(|port| &port.queue));
-        let moving = waiting.flat_map(|delivery| &delivery.message.ports).map(|port| port.id);
-        self.ports.values().map(|port| port.reference.id).chain(moving)
+    /// Takes a port off its name, with what waits in it.
+    pub fn forget(&mut self, id: PortId) -> Option<Port> {
+        let name = self.names.get(&id)?.clone();
+        self.take(&name)
     }
 
     /// Receipts that wait on messages which wait here.
@@ -179,21 +225,31 @@ impl PortManager {
         self.entry.iter().filter_map(|delivery| delivery.receipt)
     }
 
-    fn take(&mut self, name: &PortName, floating: &mut BTreeMap<ContainerId, Port>) {
-        let Some(port) = self.ports.remove(name) else { return };
-        self.names.remove(&port.reference.id);
+    /// The names of ports that are not as they were taken down last, so that the store can follow.
+    pub fn take_touched(&mut self) -> BTreeSet<PortName> {
+        std::mem::take(&mut self.touched)
+    }
+
+    fn take(&mut self, name: &PortName) -> Option<Port> {
+        let port = self.ports.remove(name)?;
+        self.touched.insert(name.clone());
+        self.names.remove(&port.reference.port_id());
         if let Some(first) = port.queue.front() {
             self.heads.remove(&head(first, Source::Named(name.clone())));
         }
-        floating.insert(port.reference.id, port);
+        Some(port)
     }
 
-    fn put(&mut self, name: PortName, port: Port) {
-        if let Some(first) = port.queue.front() {
-            self.heads.insert(head(first, Source::Named(name.clone())));
+    /// Notes the head of a queue that got its first message, or lost the one before.
+    fn note_head(&mut self, source: Source) {
+        let first = match &source {
+            Source::Parent => self.entry.front(),
+            Source::Notice(child) => self.notices.get(child),
+            Source::Named(name) => self.ports.get(name).and_then(|port| port.queue.front()),
+        };
+        if let Some(first) = first {
+            self.heads.insert(head(first, source));
         }
-        self.names.insert(port.reference.id, name.clone());
-        self.ports.insert(name, port);
     }
 }
 
@@ -203,31 +259,19 @@ fn head(delivery: &Delivery, source: Source) -> Head {
 
 impl From<Record> for PortManager {
     fn from(record: Record) -> Self {
-        let mut manager = PortManager { nonce: record.nonce, ..PortManager::default() };
-        for delivery in record.entry {
-            manager.push_entry(delivery);
-        }
-        for (name, port) in record.ports {
-            manager.put(name, port);
+        let mut manager = PortManager { nonce: record.nonce, entry: record.entry, ..PortManager::default() };
+        manager.note_head(Source::Parent);
+        for (child, delivery) in record.notices {
+            manager.push_notice(child, delivery);
         }
         manager
     }
 }
 
-/// The durable part, by reference. Inputs of a host that waits for their receipts are not in it: they count as taken
-/// only with the batch of their turn, and whoever waits for them does not outlive the process. A creation is: its container has a record already.
-#[derive(Serialize)]
-struct RecordView<'a> {
-    nonce: Nonce,
-    entry: Vec<&'a Delivery>,
-    ports: &'a BTreeMap<PortName, Port>,
-}
-
 impl Serialize for PortManager {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let kept = |delivery: &&Delivery| delivery.receipt.is_none() || delivery.kind == Kind::Create;
-        let entry = self.entry.iter().filter(kept).collect();
-        RecordView { nonce: self.nonce, entry, ports: &self.ports }.serialize(to)
+        let notices = self.notices.iter().collect();
+        RecordView { nonce: self.nonce, entry: self.entry.durable(), notices }.serialize(to)
     }
 }
 

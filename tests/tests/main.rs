@@ -7,6 +7,7 @@ mod engine;
 mod layers;
 mod message_path;
 mod persistence;
+mod ports;
 mod power;
 mod rollback;
 mod roots;

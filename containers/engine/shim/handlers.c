@@ -4,8 +4,10 @@
  */
 #include "shim.h"
 
-static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_from;
+static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_close, atom_from;
 static JSValue model_message; /* {data, from, ports, reply} */
+static bool called;           /* the message of this turn has a port for the answer */
+static JSValue reply_port;    /* that port */
 
 int handlers_init(JSContext *context)
 {
@@ -14,6 +16,7 @@ int handlers_init(JSContext *context)
     atom_message = JS_NewAtom(context, "message");
     atom_receive = JS_NewAtom(context, "receive");
     atom_exception = JS_NewAtom(context, "exception");
+    atom_close = JS_NewAtom(context, "close");
     atom_from = JS_NewAtom(context, "from");
     model_message = JS_NewObject(context);
     for (int i = 0; i < 4; i++)
@@ -69,13 +72,56 @@ static JSValue ports_of_message(JSContext *context, uint64_t count)
     return ports;
 }
 
-static JSValue new_message(JSContext *context, JSValue data, JSValue from, uint64_t ports, bool reply)
+static JSValue new_message(JSContext *context, JSValue data, JSValue from, uint64_t ports)
 {
-    JSValue moved = ports_of_message(context, reply ? ports - 1 : ports);
-    JSValue answer_port = reply ? port_of_message(context, (int32_t)ports - 1) : JS_NULL;
-    if (JS_IsException(moved) || JS_IsException(answer_port))
+    JSValue moved = ports_of_message(context, called ? ports - 1 : ports);
+    if (JS_IsException(moved))
         return JS_EXCEPTION;
-    return inside_new_like(context, model_message, (JSValue[]){data, from, moved, answer_port}, 4);
+    JSValue reply = called ? JS_DupValue(context, reply_port) : JS_NULL;
+    return inside_new_like(context, model_message, (JSValue[]){data, from, moved, reply}, 4);
+}
+
+bool program_is_called(void)
+{
+    return called;
+}
+
+bool program_owe(JSContext *context, JSValueConst promise)
+{
+    JSValueConst arguments[] = {promise, reply_port};
+    JSValue owed = JS_Call(context, engine.owe, JS_UNDEFINED, 2, arguments);
+    bool done = !JS_IsException(owed);
+    JS_FreeValue(context, owed);
+    return done;
+}
+
+void program_message_done(JSContext *context)
+{
+    if (!called)
+        return;
+    called = false;
+    JS_FreeValue(context, reply_port);
+}
+
+static bool is_of_call(Text from)
+{
+    static const char prefix[] = "call:";
+    return from.length >= sizeof(prefix) && !memcmp(from.bytes, prefix, sizeof(prefix) - 1);
+}
+
+/* What came out of the port of a call settles its promise. `*settled` is false for any other port. */
+static bool settle(JSContext *context, Text from, JSValue error, JSValue value, bool *settled)
+{
+    *settled = false;
+    if (!is_of_call(from)) {
+        JS_FreeValue(context, error);
+        JS_FreeValue(context, value);
+        return true;
+    }
+    JSValue arguments[] = {JS_NewStringLen(context, from.bytes, from.length), error, value};
+    JSValue answer = call(context, JS_DupValue(context, engine.settle), JS_UNDEFINED, 3, arguments);
+    *settled = JS_VALUE_GET_TAG(answer) == JS_TAG_BOOL && JS_VALUE_GET_BOOL(answer);
+    return !JS_IsException(answer);
 }
 
 static JSValue from_port(JSContext *context, Text from)
@@ -83,13 +129,13 @@ static JSValue from_port(JSContext *context, Text from)
     return from.bytes ? port_of_name(context, from) : JS_NULL;
 }
 
-static JSValue deliver(JSContext *context, JSValue data, JSValue from, uint64_t ports, bool reply)
+static JSValue deliver(JSContext *context, JSValue data, JSValue from, uint64_t ports)
 {
     JSValue owner, handler = find_handler(context, atom_message, &owner);
     if (JS_IsException(handler))
         return handler;
     if (!JS_IsUndefined(handler)) {
-        JSValue message = new_message(context, data, from, ports, reply);
+        JSValue message = new_message(context, data, from, ports);
         return JS_IsException(message) ? message : call(context, handler, owner, 1, &message);
     }
     handler = find_handler(context, atom_receive, &owner);
@@ -113,8 +159,21 @@ JSValue program_message(JSContext *context, Reader *input)
     JSValue data = read_value(context, input);
     if (JS_IsException(data))
         return data;
+    bool settled = false;
+    if (is_of_call(from) && !settle(context, from, JS_UNDEFINED, JS_DupValue(context, data), &settled))
+        return JS_EXCEPTION;
+    if (settled) {
+        JS_FreeValue(context, data);
+        return JS_UNDEFINED;
+    }
+    if (reply) {
+        reply_port = port_of_message(context, (int32_t)ports - 1);
+        called = !JS_IsException(reply_port);
+        if (!called)
+            return JS_EXCEPTION;
+    }
     JSValue sender = from_port(context, from);
-    return JS_IsException(sender) ? sender : deliver(context, data, sender, ports, reply);
+    return JS_IsException(sender) ? sender : deliver(context, data, sender, ports);
 }
 
 static int set_text(JSContext *context, JSValueConst object, const char *name, Text text)
@@ -133,25 +192,65 @@ static JSValue log_exception(JSContext *context, Text from, Text name, Text text
     return JS_UNDEFINED;
 }
 
+static JSValue new_exception(JSContext *context, Text kind, Text name, Text text, Text stack)
+{
+    JSValue error = JS_NewError(context);
+    if (JS_IsException(error) || set_text(context, error, "kind", kind) < 0 || set_text(context, error, "name", name) < 0 ||
+        set_text(context, error, "message", text) < 0 || set_text(context, error, "stack", stack) < 0)
+        return JS_EXCEPTION;
+    return error;
+}
+
 JSValue program_exception(JSContext *context, Reader *input)
 {
     Text from = {NULL, 0}, kind, name, text, stack;
+    uint64_t ports = 0;
     Field fields[] = {{"kind", FIELD_TEXT, &kind, false},
                       {"name", FIELD_TEXT, &name, false},
                       {"text", FIELD_TEXT, &text, false},
                       {"stack", FIELD_TEXT, &stack, false},
-                      {"from", FIELD_OPTIONAL_TEXT, &from, false}};
-    if (!read_fields(context, input, fields, 5, 4))
+                      {"from", FIELD_OPTIONAL_TEXT, &from, false},
+                      {"ports", FIELD_UINT, &ports, false}};
+    if (!read_fields(context, input, fields, 6, 4))
         return JS_EXCEPTION;
-    JSValue owner, handler = find_handler(context, atom_exception, &owner);
+    JSValue error = new_exception(context, kind, name, text, stack);
+    if (JS_IsException(error))
+        return error;
+    bool settled;
+    if (!settle(context, from, JS_DupValue(context, error), JS_UNDEFINED, &settled))
+        return JS_EXCEPTION;
+    JSValue owner = JS_UNDEFINED, handler = settled ? JS_UNDEFINED : find_handler(context, atom_exception, &owner);
     if (JS_IsException(handler))
         return handler;
-    if (JS_IsUndefined(handler))
-        return log_exception(context, from, name, text);
-    JSValue error = JS_NewError(context), sender = from_port(context, from);
-    if (JS_IsException(sender) || JS_IsException(error) || set_text(context, error, "kind", kind) < 0 || set_text(context, error, "name", name) < 0 ||
-        set_text(context, error, "message", text) < 0 || set_text(context, error, "stack", stack) < 0 ||
+    if (JS_IsUndefined(handler)) {
+        JS_FreeValue(context, error);
+        return settled ? JS_UNDEFINED : log_exception(context, from, name, text);
+    }
+    JSValue sender = from_port(context, from), returned = ports_of_message(context, ports);
+    if (JS_IsException(sender) || JS_IsException(returned) ||
+        JS_DefinePropertyValueStr(context, error, "ports", returned, JS_PROP_CONFIGURABLE | JS_PROP_WRITABLE) < 0 ||
         JS_DefinePropertyValue(context, error, atom_from, sender, JS_PROP_CONFIGURABLE | JS_PROP_WRITABLE) < 0)
         return JS_EXCEPTION;
     return call(context, handler, owner, 1, &error);
+}
+
+/* A port is closed: nothing more comes out of it. */
+JSValue program_close(JSContext *context, Reader *input)
+{
+    static const char text[] = "the call was not answered: its port was dropped, or the container behind it is gone";
+    Text from = {NULL, 0};
+    Field fields[] = {{"from", FIELD_OPTIONAL_TEXT, &from, false}};
+    if (!read_fields(context, input, fields, 1, 1))
+        return JS_EXCEPTION;
+    JSValue error = new_exception(context, (Text){"closed", 6}, (Text){"Error", 5}, (Text){text, sizeof(text) - 1}, (Text){"", 0});
+    if (JS_IsException(error))
+        return error;
+    bool settled;
+    if (!settle(context, from, error, JS_UNDEFINED, &settled))
+        return JS_EXCEPTION;
+    JSValue owner = JS_UNDEFINED, handler = settled ? JS_UNDEFINED : find_handler(context, atom_close, &owner);
+    if (JS_IsException(handler) || JS_IsUndefined(handler))
+        return handler;
+    JSValue port = from_port(context, from);
+    return JS_IsException(port) ? port : call(context, handler, owner, 1, &port);
 }

@@ -73,11 +73,15 @@ static int make_globals(JSContext *context)
 {
     JSValue natives = JS_NewObject(context);
     int failed = JS_IsException(natives) || natives_init(context, natives) || ports_init(context) || syscalls_init(context) ||
+                 syscalls_natives(context, natives) ||
                  run_prelude(context, natives) || program_init(context) || handlers_init(context);
     if (!failed) {
         engine.inspect = JS_GetPropertyStr(context, natives, "inspect");
         engine.names = JS_GetPropertyStr(context, natives, "names");
-        failed = !JS_IsFunction(context, engine.inspect) || !JS_IsFunction(context, engine.names);
+        engine.settle = JS_GetPropertyStr(context, natives, "settle");
+        engine.owe = JS_GetPropertyStr(context, natives, "owe");
+        failed = !JS_IsFunction(context, engine.inspect) || !JS_IsFunction(context, engine.names) ||
+                 !JS_IsFunction(context, engine.settle) || !JS_IsFunction(context, engine.owe);
     }
     JS_FreeValue(context, natives);
     return failed;

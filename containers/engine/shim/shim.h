@@ -37,9 +37,13 @@ IMPORT(port_delete) int32_t host_port_delete(const void *name, uint32_t name_byt
 IMPORT(port_names) int32_t host_port_names(void *data, uint32_t capacity_bytes);
 IMPORT(port_id) int32_t host_port_id(int32_t handle, void *id);
 IMPORT(port_parent) int32_t host_port_parent(void);
+IMPORT(port_drop) int32_t host_port_drop(int32_t handle);
 IMPORT(channel) int32_t host_channel(void);
 IMPORT(send) int32_t host_send(int32_t handle, const void *data, uint32_t data_bytes, const int32_t *handles,
                                uint32_t handles_count, int32_t priority);
+IMPORT(call) int32_t host_call(int32_t handle, const void *data, uint32_t data_bytes, const int32_t *handles,
+                               uint32_t handles_count, int32_t priority);
+IMPORT(reject) int32_t host_reject(int32_t handle, const void *data, uint32_t data_bytes);
 IMPORT(refusal) int32_t host_refusal(int32_t code, void *text, uint32_t capacity_bytes);
 
 /* life.c: the one engine of a module, and its buffers. */
@@ -49,6 +53,7 @@ typedef struct Engine {
     uint64_t turn_number;        /* a handle is valid in the turn that got it */
     bool in_turn;                /* imports may be called */
     JSValue inspect, names;      /* functions of the prelude that the host asks for */
+    JSValue settle, owe;         /* functions of the prelude for calls and their answers */
     JSValue namespace;           /* of the module evaluated last, else undefined */
     size_t collect_at_bytes;     /* a collection is due above this many allocated bytes */
 } Engine;
@@ -104,6 +109,7 @@ void write_done(JSContext *context);                      /* the encoded bytes a
 /* ports.c and syscalls.c: port references, and what is done with them. */
 int ports_init(JSContext *context);
 int syscalls_init(JSContext *context);
+int syscalls_natives(JSContext *context, JSValueConst natives);
 JSValue port_of_message(JSContext *context, int32_t handle);
 JSValue port_of_name(JSContext *context, Text name);      /* "" is the parent's */
 bool is_port(JSValueConst value);
@@ -132,6 +138,10 @@ JSValue program_load(JSContext *context, Reader *input);
 JSValue program_eval(JSContext *context, Reader *input);
 JSValue program_message(JSContext *context, Reader *input);
 JSValue program_exception(JSContext *context, Reader *input);
+JSValue program_close(JSContext *context, Reader *input);
+bool program_is_called(void);                             /* this turn's message wants an answer */
+bool program_owe(JSContext *context, JSValueConst promise);  /* answers when the promise is settled; false: thrown */
+void program_message_done(JSContext *context);
 bool program_evaluated(JSContext *context, JSValueConst value);  /* after the microtasks; false: thrown */
 bool program_line_value(JSContext *context, JSValueConst value, bool (*answer)(JSContext *context, JSValueConst value, bool is_pending));
 

@@ -85,12 +85,17 @@ static JSValue ports_delete(JSContext *context, JSValueConst this, int count, JS
     (void)this, (void)count;
     Port *port = port_or_null(arguments[0]);
     Text name;
+    int32_t code;
     if (port && port_handle(context, arguments[0]) < 0)
         return JS_EXCEPTION;
-    if (!port_name_of(context, port ? port->name : arguments[0], &name))
-        return JS_EXCEPTION;
-    int32_t code = host_port_delete(name.bytes, name.length);
-    JS_FreeCString(context, name.bytes);
+    if (port && port->kind == IN_HANDS) {
+        code = host_port_drop(port->handle);
+    } else {
+        if (!port_name_of(context, port ? port->name : arguments[0], &name))
+            return JS_EXCEPTION;
+        code = host_port_delete(name.bytes, name.length);
+        JS_FreeCString(context, name.bytes);
+    }
     return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
 }
 
@@ -178,19 +183,53 @@ static bool read_options(JSContext *context, JSValueConst options, Moved *moved,
     return good;
 }
 
-/* send(port, data, {ports, priority}) */
-static JSValue send(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+typedef int32_t Post(int32_t handle, const void *data, uint32_t data_bytes, const int32_t *handles, uint32_t handles_count,
+                     int32_t priority);
+
+static JSValue post(JSContext *context, JSValueConst *arguments, Post *host_post)
 {
-    (void)this, (void)count;
     Encoded data;
     Moved moved;
     int32_t priority, handle = port_handle(context, arguments[0]);
     if (handle < 0 || !read_options(context, arguments[2], &moved, &priority) ||
         !write_value(context, arguments[1], "data", &data))
         return JS_EXCEPTION;
-    int32_t code = host_send(handle, data.bytes, data.length, moved.handles, moved.count, priority);
+    int32_t code = host_post(handle, data.bytes, data.length, moved.handles, moved.count, priority);
     write_done(context);
     return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
+}
+
+/* send(port, data, {ports, priority}) */
+static JSValue send(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+{
+    (void)this, (void)count;
+    return post(context, arguments, host_send);
+}
+
+/* post(port, data, {ports, priority}): the last of the ports is for the answer */
+static JSValue native_post(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+{
+    (void)this, (void)count;
+    return post(context, arguments, host_call);
+}
+
+/* reject(port, {kind, text, stack}): an exception instead of an answer */
+static JSValue native_reject(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+{
+    (void)this, (void)count;
+    Encoded data;
+    int32_t handle = port_handle(context, arguments[0]);
+    if (handle < 0 || !write_value(context, arguments[1], "the exception", &data))
+        return JS_EXCEPTION;
+    int32_t code = host_reject(handle, data.bytes, data.length);
+    write_done(context);
+    return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
+}
+
+int syscalls_natives(JSContext *context, JSValueConst natives)
+{
+    return JS_DefinePropertyValueStr(context, natives, "post", JS_NewCFunction(context, native_post, "post", 3), JS_PROP_C_W_E) < 0 ||
+           JS_DefinePropertyValueStr(context, natives, "reject", JS_NewCFunction(context, native_reject, "reject", 2), JS_PROP_C_W_E) < 0;
 }
 
 static JSValue self_get_id(JSContext *context, JSValueConst this)

@@ -1,7 +1,7 @@
 /* A turn's entry and end: the one place that calls programs, runs microtasks, judges unhandled rejections and reports exceptions. */
 #include "shim.h"
 
-enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION };
+enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION, CLOSE };
 enum status { DONE, FAILED, INPUT_WRONG, DONE_AND_DUE };
 enum { COLLECT_SLACK_BYTES = 1024 * 1024 };
 
@@ -45,6 +45,7 @@ static void begin(void)
 
 static void end(void)
 {
+    program_message_done(engine.context);
     js_free(engine.context, rejected);
     rejected = NULL;
     input_done();
@@ -124,6 +125,8 @@ static JSValue run(JSContext *context, int32_t kind, Reader *input)
         return program_load(context, input);
     case EXCEPTION:
         return program_exception(context, input);
+    case CLOSE:
+        return program_close(context, input);
     default:
         return throw_input(context, "no such kind of turn");
     }
@@ -152,9 +155,13 @@ static bool answer_line(JSContext *context, JSValueConst value, bool is_pending)
 static bool answer_message(JSContext *context, JSValueConst value)
 {
     JSPromiseStateEnum state = JS_PromiseState(context, value);
+    if (state == JS_PROMISE_PENDING && program_is_called())
+        return program_owe(context, value);
     if (state == JS_PROMISE_PENDING || state == JS_PROMISE_REJECTED)
         return true;
     JSValue settled = state == JS_PROMISE_FULFILLED ? JS_PromiseResult(context, value) : JS_DupValue(context, value);
+    if (JS_IsUndefined(settled) && program_is_called())
+        settled = JS_NULL;
     bool done = JS_IsUndefined(settled) || give_result(context, settled, "the answer");
     JS_FreeValue(context, settled);
     return done;

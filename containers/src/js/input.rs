@@ -19,10 +19,12 @@ const LOAD: i32 = 4;
 const COLLECT: i32 = 5;
 const POSTPONE: i32 = 6;
 const EXCEPTION: i32 = 7;
+const CLOSE: i32 = 8;
 
-/// dag-cbor's own heads of two values.
+/// dag-cbor's own heads of three values.
 const NULL: u8 = 0xf6;
 const FALSE: u8 = 0xf4;
+const TRUE: u8 = 0xf5;
 
 /// Writes the input of a turn; `Err` is what is wrong with what was sent.
 pub(super) fn engine_turn(id: ContainerId, input: &Input) -> Result<EngineTurn, String> {
@@ -41,7 +43,8 @@ fn of_delivery(id: ContainerId, delivery: &Delivery, source: &Source) -> Result<
         Kind::Create => Ok(EngineTurn { kind: CREATE, bytes: creation(id, data)? }),
         Kind::Evaluate => Ok(EngineTurn { kind: EVAL, bytes: data.clone() }),
         Kind::Load => Ok(EngineTurn { kind: LOAD, bytes: data.clone() }),
-        Kind::Exception => Ok(EngineTurn { kind: EXCEPTION, bytes: exception(data, source)? }),
+        Kind::Exception => Ok(EngineTurn { kind: EXCEPTION, bytes: exception(delivery, source)? }),
+        Kind::Close => Ok(EngineTurn { kind: CLOSE, bytes: close(source) }),
         other => Err(format!("a JavaScript container has no use for a delivery of kind {other:?}")),
     }
 }
@@ -53,11 +56,21 @@ fn message(delivery: &Delivery, source: &Source) -> Vec<u8> {
     match source {
         Source::Named(name) => text(&mut bytes, name.as_str()),
         Source::Parent if delivery.from.is_some() => text(&mut bytes, ""),
-        Source::Parent => bytes.push(NULL),
+        Source::Parent | Source::Notice(_) => bytes.push(NULL),
     }
     head(&mut bytes, 0, delivery.message.ports.len());
-    bytes.push(FALSE);
+    bytes.push(if delivery.message.reply_port().is_some() { TRUE } else { FALSE });
     bytes.extend_from_slice(&delivery.message.data);
+    bytes
+}
+
+/// `{from}`: the name of the port that is closed.
+fn close(source: &Source) -> Vec<u8> {
+    let mut bytes = b"\xa1\x64from".to_vec();
+    match source {
+        Source::Named(name) => text(&mut bytes, name.as_str()),
+        Source::Parent | Source::Notice(_) => bytes.push(NULL),
+    }
     bytes
 }
 
@@ -102,15 +115,20 @@ fn creation(id: ContainerId, data: &[u8]) -> Result<Vec<u8>, String> {
     encode(&Ipld::Map(fields.into()))
 }
 
-fn exception(data: &[u8], source: &Source) -> Result<Vec<u8>, String> {
-    let Ipld::Map(mut fields) = decode(data)? else { return Err("an exception is a map".into()) };
+fn exception(delivery: &Delivery, source: &Source) -> Result<Vec<u8>, String> {
+    let Ipld::Map(mut fields) = decode(&delivery.message.data)? else {
+        return Err("an exception is a map".into());
+    };
     let from = match source {
         Source::Named(name) => Ipld::String(name.as_str().to_owned()),
-        // The port to a child whose creation failed is gone.
-        Source::Parent if fields.contains_key("created") => Ipld::Null,
+        // A child whose creation failed, and that was not bound.
+        Source::Notice(_) => Ipld::Null,
         Source::Parent => Ipld::String(String::new()),
     };
     fields.insert("from".into(), from);
+    if !delivery.message.ports.is_empty() {
+        fields.insert("ports".into(), Ipld::Integer(delivery.message.ports.len() as i128));
+    }
     let text = match fields.remove("text") {
         Some(Ipld::String(text)) => text,
         _ => String::new(),

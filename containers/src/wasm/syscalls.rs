@@ -31,8 +31,9 @@ const TEXT_BYTES: u32 = 256;
 
 /// The functions that a user's module may import, with their types: i and I are integers of 32 and 64 bits, F is a float
 /// of 64.
-pub(crate) const SIGNATURES: [(&str, &str); 21] = [
+pub(crate) const SIGNATURES: [(&str, &str); 25] = [
     ("answer", "(ii) -> i"),
+    ("call", "(iiiiii) -> i"),
     ("channel", "() -> i"),
     ("date", "() -> F"),
     ("id", "(i) -> i"),
@@ -40,9 +41,11 @@ pub(crate) const SIGNATURES: [(&str, &str); 21] = [
     ("log", "(iii) -> ()"),
     ("message_from", "(ii) -> i"),
     ("message_ports", "() -> i"),
+    ("message_reply", "() -> i"),
     ("port_bind", "(iii) -> i"),
     ("port_create", "(iiii) -> i"),
     ("port_delete", "(ii) -> i"),
+    ("port_drop", "(i) -> i"),
     ("port_get", "(ii) -> i"),
     ("port_id", "(ii) -> i"),
     ("port_is_valid", "(i) -> i"),
@@ -50,6 +53,7 @@ pub(crate) const SIGNATURES: [(&str, &str); 21] = [
     ("port_parent", "() -> i"),
     ("port_unbind", "(ii) -> i"),
     ("refusal", "(iii) -> i"),
+    ("reject", "(iii) -> i"),
     ("send", "(iiiiii) -> i"),
     ("throw", "(ii) -> ()"),
     ("ticks", "() -> I"),
@@ -64,29 +68,45 @@ pub(crate) fn signature(name: &str) -> Option<&'static str> {
 pub(crate) fn add(linker: &mut Linker<Host>, nature: Nature) -> Result<(), WasmError> {
     add_facts(linker)?;
     add_ports(linker)?;
+    add_posts(linker)?;
     match nature {
-        Nature::Engine => add_result(linker)?,
-        _ => incoming::add(linker)?,
+        Nature::Engine => add_result(linker),
+        _ => incoming::add(linker),
+    }
+}
+
+/// What sends: the messages' handles are a list of `i32`.
+fn add_posts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
+    type Post = fn(&mut Turn, Handle, &[u8], &[Handle], i32) -> Result<(), Refusal>;
+    for (name, post) in [("send", Turn::send as Post), ("call", Turn::call_port as Post)] {
+        linker.func_wrap(
+            "everturn",
+            name,
+            move |mut caller: Called<'_>,
+                  port: u32,
+                  data: u32,
+                  len: u32,
+                  ports: u32,
+                  count: u32,
+                  priority: i32|
+                  -> Answered {
+                let handles = count.saturating_mul(4);
+                let (memory, turn) = open(&mut caller, EFFECT_FUEL, u64::from(len) + u64::from(handles))?;
+                let moved = bytes(&memory, ports, handles)?.chunks_exact(4);
+                let moved: Vec<Handle> = moved
+                    .map(|handle| Handle(u32::from_le_bytes([handle[0], handle[1], handle[2], handle[3]])))
+                    .collect();
+                let data = bytes(&memory, data, len)?;
+                Ok(done(post(turn, Handle(port), data, &moved, priority)))
+            },
+        )?;
     }
     linker.func_wrap(
         "everturn",
-        "send",
-        |mut caller: Called<'_>,
-         port: u32,
-         data: u32,
-         len: u32,
-         ports: u32,
-         count: u32,
-         priority: i32|
-         -> Answered {
-            let handles = count.saturating_mul(4);
-            let (memory, turn) = open(&mut caller, EFFECT_FUEL, u64::from(len) + u64::from(handles))?;
-            let moved = bytes(&memory, ports, handles)?.chunks_exact(4);
-            let moved: Vec<Handle> = moved
-                .map(|handle| Handle(u32::from_le_bytes([handle[0], handle[1], handle[2], handle[3]])))
-                .collect();
-            let data = bytes(&memory, data, len)?;
-            Ok(done(turn.send(Handle(port), data, &moved, priority)))
+        "reject",
+        |mut caller: Called<'_>, port: u32, data: u32, len: u32| -> Answered {
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
+            Ok(done(turn.reject(Handle(port), bytes(&memory, data, len)?)))
         },
     )?;
     Ok(())
@@ -206,9 +226,13 @@ fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
         let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;
         Ok(handle(turn.parent()))
     })?;
+    linker.func_wrap("everturn", "port_drop", |mut caller: Called<'_>, port: u32| -> Answered {
+        let (_, turn) = open(&mut caller, EFFECT_FUEL, 0)?;
+        Ok(done(turn.drop_port(Handle(port))))
+    })?;
     linker.func_wrap("everturn", "channel", |mut caller: Called<'_>| -> Answered {
-        open(&mut caller, EFFECT_FUEL, 0)?;
-        Ok(-Refusal::UnknownCall.code())
+        let (_, turn) = open(&mut caller, EFFECT_FUEL, 0)?;
+        Ok(handle(turn.channel().map(|(first, _)| first)))
     })?;
     Ok(())
 }

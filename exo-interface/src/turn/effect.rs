@@ -1,6 +1,6 @@
 //! What a turn wants to happen, in the order in which it asked.
 
-use everturn_port_manager::{ContainerId, Nonce, PortRef, Ticks};
+use everturn_port_manager::{ContainerId, Kind, Message, Nonce, PortRef, Ticks};
 
 /// One thing that should happen when the turn is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,10 +8,17 @@ use everturn_port_manager::{ContainerId, Nonce, PortRef, Ticks};
 pub enum Effect {
     /// A child comes to be.
     Create(Creation),
+    /// A channel comes to be.
+    Channel(Minted),
     /// A message leaves.
     Send(Sending),
     /// A port, and the container that it owns, goes.
-    Delete(PortRef),
+    Delete {
+        /// The port.
+        port: PortRef,
+        /// The container's ticks.
+        at: Ticks,
+    },
     /// A line for people; leaves when the turn is durable.
     Log {
         /// How loud.
@@ -34,17 +41,35 @@ pub struct Creation {
     pub at: Ticks,
 }
 
+/// An id that was minted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minted {
+    /// The id.
+    pub id: ContainerId,
+    /// The nonce from which it was minted.
+    pub nonce: Nonce,
+}
+
+/// By which way a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Up, through the port that leads here, wherever that is.
+    Parent,
+    /// Through a port that the container holds.
+    Port(PortRef),
+}
+
 /// A message to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sending {
-    /// The receiver: a child, or the parent.
+    /// The receiver, as the sender knows it: a child, the parent, or a channel.
     pub to: ContainerId,
-    /// One dag-cbor value.
-    pub data: Vec<u8>,
-    /// Ports that move.
-    pub ports: Vec<PortRef>,
-    /// Among messages of one delivery tick the higher goes first.
-    pub priority: i32,
+    /// The way there.
+    pub through: Target,
+    /// As what it arrives: a message, or an exception in place of an answer.
+    pub kind: Kind,
+    /// What is sent.
+    pub message: Message,
     /// The sender's ticks.
     pub at: Ticks,
 }

@@ -12,15 +12,19 @@ use crate::Refusal;
 pub(super) enum Call {
     Ticks,
     Create,
+    Channel,
     Bind,
     Unbind,
     Get,
     Delete,
+    Drop,
     Names,
     IsValid,
     PortId,
     Parent,
     Send,
+    CallPort,
+    Reject,
     Answer,
 }
 

@@ -1,25 +1,23 @@
-use std::collections::BTreeMap;
-
-use everturn_port_manager::Nonce;
+use everturn_port_manager::{Loose, Nonce};
 
 use super::*;
 
 const NULL: &[u8] = &[0xf6];
 
 fn port(n: u64) -> PortRef {
-    PortRef { id: ContainerId::ROOT.child(Nonce(n)), container_type: "t".into() }
+    PortRef::container(ContainerId::ROOT.child(Nonce(n)), "t")
 }
 
 /// A manager that has bound one port, `a`.
 fn bound() -> PortManager {
     let mut manager = PortManager::default();
     let changed = [(PortName::new("a").unwrap(), Some(port(0)))].into();
-    manager.apply(Bindings { nonce: Nonce(1), changed }, &mut BTreeMap::new(), Ticks::ZERO);
+    manager.apply(Bindings { nonce: Nonce(1), changed }, &mut Loose::default(), Ticks::ZERO);
     manager
 }
 
 fn turn_with(came: &[PortRef]) -> Turn {
-    let message = Message { data: NULL.to_vec(), ports: came.to_vec(), priority: 0 };
+    let message = Message { data: NULL.to_vec(), ports: came.to_vec(), ..Message::default() };
     let parent = Some(ContainerId::root("parent"));
     Turn::open(Facts { parent, ..Facts::default() }, bound(), Some(&message), live())
 }
@@ -83,7 +81,7 @@ fn a_loose_port_left_over_is_deleted() {
     turn.bind("kept", Handle(0)).unwrap();
     let closed = turn.close();
     let effects: Vec<Effect> = closed.effects.iter().cloned().collect();
-    assert_eq!(effects, [Effect::Delete(port(8))]);
+    assert_eq!(effects, [Effect::Delete { port: port(8), at: Ticks::ZERO }]);
 }
 
 #[test]
@@ -97,6 +95,73 @@ fn a_port_that_was_unbound_can_be_bound_again_or_sent() {
     assert!(!turn.is_valid_port(z));
     let closed = turn.close();
     assert!(closed.effects.iter().all(|effect| matches!(effect, Effect::Send(_))));
+}
+
+#[test]
+fn a_channel_has_two_ends_and_carries_ends_only() {
+    let mut turn = turn();
+    let (first, second) = turn.channel().unwrap();
+    let (other, _) = turn.channel().unwrap();
+    let a = turn.unbind("a").unwrap();
+    assert_eq!(turn.send(first, NULL, &[a], 0), Err(Refusal::NotOverChannel));
+    assert_eq!(turn.send(first, NULL, &[second], 0), Err(Refusal::ThroughItself), "nobody could take it out");
+    turn.send(first, NULL, &[other], 0).unwrap();
+    turn.send(a, NULL, &[second], 0).unwrap();
+    assert_eq!(
+        turn.call_port(a, NULL, &[], 0),
+        Err(Refusal::InvalidPort),
+        "a call needs a port for the answer"
+    );
+    turn.call_port(a, NULL, &[first], 0).unwrap();
+    assert_eq!(turn.port_id(first), Err(Refusal::InvalidPort), "it was moved");
+    assert_eq!(turn.drop_port(first), Err(Refusal::InvalidPort));
+    turn.drop_port(a).unwrap();
+    assert!(!turn.is_valid_port(a));
+}
+
+#[test]
+fn an_answer_goes_through_the_reply_port_unless_the_turn_used_it() {
+    let message = || {
+        let end = PortRef::channel(ContainerId::ROOT.child(Nonce(5)), End::Second);
+        Message { data: NULL.to_vec(), ports: vec![end], reply: Reply::LastPort, ..Message::default() }
+    };
+    let mut turn = Turn::open(Facts::default(), bound(), Some(&message()), live());
+    assert_eq!(turn.reply_port(), Some(Handle(0)));
+    turn.answer(NULL).unwrap();
+    let effects: Vec<Effect> = turn.close().effects.iter().cloned().collect();
+    assert!(matches!(&effects[..], [Effect::Send(_), Effect::Delete { .. }]), "{effects:?}");
+    let mut kept = Turn::open(Facts::default(), bound(), Some(&message()), live());
+    kept.bind("later", Handle(0)).unwrap();
+    kept.answer(NULL).unwrap();
+    assert!(kept.close().effects.is_empty());
+}
+
+#[test]
+fn a_closed_port_takes_nothing_more() {
+    let mut manager = bound();
+    let close = everturn_port_manager::Delivery {
+        kind: everturn_port_manager::Kind::Close,
+        message: Message::default(),
+        from: None,
+        at: Ticks::ZERO,
+        date_ms: 0,
+        receipt: None,
+    };
+    manager.push_port(port(0).port_id(), close).unwrap();
+    manager.pop();
+    let mut turn = Turn::open(Facts::default(), manager, None, live());
+    let a = turn.get("a").unwrap();
+    assert_eq!(turn.send(a, NULL, &[], 0), Err(Refusal::Closed));
+    turn.delete("a").unwrap();
+}
+
+#[test]
+fn a_container_at_the_deepest_place_makes_no_children() {
+    let facts = Facts { depth: 3, limits: Limits { depth_max: 3, ..Limits::default() }, ..Facts::default() };
+    let mut turn = Turn::open(facts, bound(), None, live());
+    assert_eq!(turn.create("t", NULL), Err(Refusal::TooDeep));
+    let mut turn = Turn::open(Facts { depth: 2, ..facts }, bound(), None, live());
+    assert!(turn.create("t", NULL).is_ok());
 }
 
 #[test]

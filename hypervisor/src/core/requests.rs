@@ -2,12 +2,14 @@
 
 use everturn_dag::Cid;
 use everturn_exo_interface::ExoInterface;
-use everturn_port_manager::{ContainerId, Delivery, Kind, Message, ReceiptId, Ticks};
+use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, ReceiptId, Ticks};
 
-use super::{Awaited, Core, Pending};
+use super::effects::{Sender, null_message, stamp};
+use super::{Allowance, Awaited, Core, Pending};
 use crate::batch::{Errand, Output, Reply};
+use crate::builder::TurnsBy;
 use crate::handle::Inspection;
-use crate::{HypervisorError, Receipt, keys, restore};
+use crate::{Budget, HypervisorError, Ran, Receipt, keys, restore};
 
 /// A request. Its answer leaves with the batch that is open when it is met.
 pub(crate) enum Command {
@@ -38,6 +40,16 @@ pub(crate) enum Command {
     Restore {
         id: ContainerId,
         root: Cid,
+        reply: Reply<()>,
+    },
+    /// A host that owns the loop lets turns run.
+    Run {
+        budget: Budget,
+        reply: Reply<Ran>,
+    },
+    /// Nothing later than these ticks runs until they are raised.
+    Hold {
+        ticks: Ticks,
         reply: Reply<()>,
     },
     Inspect {
@@ -78,6 +90,8 @@ impl Core {
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
             Command::Restore { id, root, reply } => self.restore(id, root, reply)?,
             Command::Errand(errand) => self.open.outputs.push(Output::Errand(errand)),
+            Command::Run { budget, reply } => self.allow(budget, reply),
+            Command::Hold { ticks, reply } => self.hold(ticks, reply),
             Command::Inspect { reply } => drop(reply.send(Ok(self.inspect()))),
             Command::Settled { number, touched } => self.settled(number, touched),
             Command::Failed(why) => return Err(HypervisorError::Stopped(why)),
@@ -112,13 +126,13 @@ impl Core {
             return drop(reply.send(Err(error)));
         }
         keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
-        self.running.insert(id, ExoInterface::create(id, container_type.into(), None));
+        self.running.insert(id, Box::new(ExoInterface::create(id, container_type.into(), None)));
         let receipt = self.await_receipt(Awaited::Creation(reply));
         self.put_input(id, Kind::Create, message, 0, receipt);
     }
 
     fn post(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, reply: Reply<Receipt>) {
-        let Some(exo) = self.running.get(&to).filter(|exo| exo.record().parent.is_none()) else {
+        let Some(exo) = self.running.get(&to).filter(|exo| exo.record().holder.is_none()) else {
             return drop(reply.send(Err(HypervisorError::NoSuchContainer(to.to_string()))));
         };
         if let Err(error) = self.types.get(&exo.record().container_type).and(self.check(&message)) {
@@ -199,7 +213,7 @@ impl Core {
     }
 
     fn restore(&mut self, id: ContainerId, root: Cid, reply: Reply<()>) -> Result<(), HypervisorError> {
-        let is_root = self.running.get(&id).is_some_and(|exo| exo.record().parent.is_none());
+        let is_root = self.running.get(&id).is_some_and(|exo| exo.record().holder.is_none());
         if !is_root {
             drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
             return Ok(());
@@ -207,7 +221,7 @@ impl Core {
         match restore::plan(&*self.store, &self.types, id, root) {
             Ok(plan) => {
                 let ticks = self.running.get(&id).map_or(Ticks::ZERO, |exo| exo.record().ticks);
-                self.delete(id);
+                self.remove_tree(id);
                 self.adopt(plan, ticks);
                 self.open.outputs.push(Output::Done(reply));
                 self.cut()
@@ -222,21 +236,63 @@ impl Core {
     /// Takes in containers as a state root has them. Their ticks go on from where time is.
     fn adopt(&mut self, plan: restore::Plan, ticks: Ticks) {
         self.open.batch.append(plan.batch);
+        let mut ends = Vec::new();
         for (id, mut record) in plan.records {
             record.ticks = ticks;
             self.open.touched.insert(id);
-            self.running.insert(id, ExoInterface::resume(id, record));
+            let ports = record.ports.iter().map(|(_, port)| port.reference.port_id());
+            ends.extend(ports.filter(|port| port.end.is_some()).map(|port| (port, id)));
+            self.running.insert(id, Box::new(ExoInterface::resume(id, record)));
+        }
+        self.join(ends);
+    }
+
+    /// Takes in ends of channels. One whose other end is nowhere is closed.
+    fn join(&mut self, ends: Vec<(PortId, ContainerId)>) {
+        self.ends.extend(ends.iter().copied());
+        for (end, _) in ends {
+            if !end.peer().is_some_and(|peer| self.exists(peer)) {
+                let nobody = Sender { id: end.of, date_ms: 0 };
+                let close = stamp(nobody, Kind::Close, null_message(), self.clock.window_end);
+                self.push_through(end, close);
+            }
         }
     }
 
+    /// Lets a host that owns the loop run turns.
+    fn allow(&mut self, budget: Budget, reply: Reply<Ran>) {
+        if self.settings.turns_by == TurnsBy::Background || self.allowance.is_some() {
+            let why = match self.allowance {
+                Some(_) => "another run is under way; await it first",
+                None => "this hypervisor runs turns by itself; build it with turns_by = TurnsBy::Host",
+            };
+            return drop(reply.send(Err(HypervisorError::Message(why.into()))));
+        }
+        let end = budget.ticks.map_or(Ticks::MAX, |ticks| {
+            let last = self.clock.window_end.after(ticks).0.saturating_sub(1);
+            self.runner.window_end(Ticks(last))
+        });
+        let turns_left = budget.turns.unwrap_or(u64::MAX);
+        self.allowance = Some(Allowance { turns_left, end, ran: 0, reply });
+    }
+
+    fn hold(&mut self, ticks: Ticks, reply: Reply<()>) {
+        if ticks < self.clock.latest {
+            let earliest = self.clock.latest;
+            return drop(reply.send(Err(HypervisorError::CutPassed { earliest })));
+        }
+        self.hold = ticks;
+        drop(reply.send(Ok(())));
+    }
+
     fn inspect(&self) -> Vec<Inspection> {
-        let inspect = |(id, exo): (&ContainerId, &ExoInterface)| Inspection {
+        let inspect = |(id, exo): (&ContainerId, &Box<ExoInterface>)| Inspection {
             id: *id,
             container_type: exo.record().container_type.to_string(),
-            parent: exo.record().parent,
+            parent: exo.record().holder,
             ticks: exo.record().ticks,
             queued: exo.ports().queued(),
-            ports: exo.ports().iter().map(|(name, port)| (name.to_string(), port.id)).collect(),
+            ports: exo.ports().iter().map(|(name, port)| (name.to_string(), port.reference.id)).collect(),
             footprint: exo.container().map(|container| container.footprint()),
         };
         self.running.iter().map(inspect).collect()

@@ -29,12 +29,17 @@ pub(super) fn add(linker: &mut Linker<Host>) -> Result<(), WasmError> {
             let name = match &caller.data().incoming.from {
                 None => return Ok(-Refusal::NoParent.code()),
                 Some(Source::Parent) => "",
+                Some(Source::Notice(_)) => return Ok(-Refusal::NotBound.code()),
                 Some(Source::Named(name)) => name.as_str(),
             };
             put(&memory, into, name.as_bytes().get(..room as usize).unwrap_or(name.as_bytes()))?;
             Ok(name.len() as i32)
         },
     )?;
+    linker.func_wrap("everturn", "message_reply", |mut caller: Called<'_>| -> Answered {
+        let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;
+        Ok(turn.reply_port().map_or(-Refusal::NotBound.code(), |port| port.0 as i32))
+    })?;
     linker.func_wrap("everturn", "answer", |mut caller: Called<'_>, data: u32, len: u32| -> Answered {
         let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
         Ok(done(turn.answer(bytes(&memory, data, len)?)))

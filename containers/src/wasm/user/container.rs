@@ -38,6 +38,7 @@ struct Living {
     guest: Guest,
     message: Entry,
     exception: Option<Entry>,
+    close: Option<Entry>,
     rows: Rows,
     /// The globals as of the newest savepoint; `None` before the first.
     savepoint: Option<Values>,
@@ -98,6 +99,10 @@ impl Instance {
                 Some(entry) => entry.clone(),
                 None => return Ok(log(turn, &delivery.message.data)),
             },
+            Kind::Close => match &living.close {
+                Some(entry) => entry.clone(),
+                None => return Ok(Verdict::Done),
+            },
             other => {
                 let what = format!("a wasm container has no use for a delivery of kind {other:?}");
                 return Ok(Verdict::Exception(Exception::new(ExceptionKind::Invalid, what)));
@@ -105,6 +110,7 @@ impl Instance {
         };
         let from = match source {
             Source::Parent if delivery.from.is_none() => None,
+            Source::Notice(_) => None,
             source => Some(source.clone()),
         };
         let (fuel, bytes) = (turn.fuel(), delivery.message.data.clone());
@@ -118,13 +124,15 @@ impl Living {
         let mut guest = Guest::start(&program, heap)?;
         let message = guest.function("everturn_message")?;
         let exception = guest.function("everturn_exception").ok();
-        Ok(Living { program, guest, message, exception, rows, savepoint: None, committed: None })
+        let close = guest.function("everturn_close").ok();
+        Ok(Living { program, guest, message, exception, close, rows, savepoint: None, committed: None })
     }
 
     /// Finds the entries again: the instance may be a new one.
     fn find_entries(&mut self) -> Result<(), WasmError> {
         self.message = self.guest.function("everturn_message")?;
         self.exception = self.guest.function("everturn_exception").ok();
+        self.close = self.guest.function("everturn_close").ok();
         Ok(())
     }
 

@@ -1,0 +1,46 @@
+// call(port, data): a message with a port for the answer, which becomes a promise. Both ends of the channel are bound under names
+// of their own, so a call that was made, and an answer that is owed, survive as everything in the heap does.
+(function (natives) {
+  "use strict";
+  const { post, reject } = natives;
+  const { bind, channel, delete: remove } = ports;
+  const send = globalThis.send;
+  const { Error, Promise } = globalThis;
+  const then = Function.prototype.call.bind(Promise.prototype.then);
+  const calls = { __proto__: null };
+  let made = 0, owed = 0;
+
+  async function call(port, data, { ports: moved = [], priority = 0 } = {}) {
+    const [here, there] = channel();
+    post(port, data, { ports: [...moved, there], priority });
+    const name = `call:${++made}`;
+    bind(name, here);
+    return new Promise((resolve, fail) => void (calls[name] = { resolve, fail }));
+  }
+
+  // What came out of the port of a call: its answer, its exception, or word that nobody will answer. False: it is none of ours.
+  natives.settle = function (name, error, value) {
+    const waiting = calls[name];
+    if (waiting === undefined) return false;
+    delete calls[name];
+    remove(name);
+    if (error === undefined) waiting.resolve(value);
+    else waiting.fail(error);
+    return true;
+  };
+
+  // A handler answers with a promise that is not settled yet: the port for the answer is kept until it is.
+  natives.owe = function (promise, reply) {
+    const name = `reply:${++owed}`;
+    bind(name, reply);
+    then(promise, (answer) => {
+      send(reply, answer === undefined ? null : answer);
+      remove(name);
+    }, (reason) => {
+      reject(reply, reason instanceof Error ? { kind: "rejection", text: `${reason.name}: ${reason.message}`, stack: `${reason.stack}` }
+        : { kind: "rejection", text: natives.inspect(reason), stack: "" });
+      remove(name);
+    });
+  };
+  Object.defineProperty(globalThis, "call", { value: call, writable: true, configurable: true });
+})

@@ -1,0 +1,139 @@
+//! What a turn sends: through which ports, what may travel, and how an answer finds its way.
+
+use everturn_port_manager::{ContainerId, Kind, Life, Message, PortRef, Reply, Ticks};
+
+use super::record::Call;
+use super::{Effect, Handle, Held, Sending, Target, Turn};
+use crate::Refusal;
+
+impl Turn {
+    /// Sends data and loose ports through a port.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPort`], [`Refusal::Closed`], [`Refusal::PortBound`] (one of the moved ports is bound),
+    /// [`Refusal::ThroughItself`], [`Refusal::NotOverChannel`] (a container's port over a channel),
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`].
+    pub fn send(
+        &mut self,
+        port: Handle,
+        data: &[u8],
+        ports: &[Handle],
+        priority: i32,
+    ) -> Result<(), Refusal> {
+        self.post(Call::Send, port, data, ports, priority, Reply::None)
+    }
+
+    /// Sends data and loose ports through a port, the last of them, an end of a channel, for the answer: it or the
+    /// exception comes out of the other end.
+    ///
+    /// # Errors
+    /// As [`Turn::send`]; [`Refusal::InvalidPort`] if there is no last port or it is no channel end.
+    pub fn call_port(
+        &mut self,
+        port: Handle,
+        data: &[u8],
+        ports: &[Handle],
+        priority: i32,
+    ) -> Result<(), Refusal> {
+        self.post(Call::CallPort, port, data, ports, priority, Reply::LastPort)
+    }
+
+    /// Sends an exception in place of an answer through an end of a channel: a dag-cbor map of `kind`, `text`, `stack`.
+    ///
+    /// # Errors
+    /// As [`Turn::send`]; [`Refusal::InvalidPort`] if the port is no channel end.
+    pub fn reject(&mut self, port: Handle, data: &[u8]) -> Result<(), Refusal> {
+        self.number(Call::Reject, &[&port.0.to_le_bytes(), data], |turn| {
+            turn.check_data(data)?;
+            let (to, through) = turn.target(port)?;
+            if !matches!(&through, Target::Port(port) if port.is_channel()) {
+                return Err(Refusal::InvalidPort);
+            }
+            let at = turn.now();
+            let message = Message { data: data.to_vec(), ..Message::default() };
+            turn.replied |= turn.reply == Some(port);
+            turn.effects.push(Effect::Send(Sending { to, through, kind: Kind::Exception, message, at }));
+            Ok(0)
+        })
+        .map(|_| ())
+    }
+
+    fn post(
+        &mut self,
+        call: Call,
+        port: Handle,
+        data: &[u8],
+        ports: &[Handle],
+        priority: i32,
+        reply: Reply,
+    ) -> Result<(), Refusal> {
+        let handles: Vec<u8> = ports.iter().flat_map(|handle| handle.0.to_le_bytes()).collect();
+        let arguments = [&port.0.to_le_bytes()[..], data, &handles, &priority.to_le_bytes()];
+        self.number(call, &arguments, |turn| {
+            turn.check_data(data)?;
+            let (to, through) = turn.target(port)?;
+            let moved = turn.movable(ports, &through)?;
+            if reply == Reply::LastPort && !moved.last().is_some_and(PortRef::is_channel) {
+                return Err(Refusal::InvalidPort);
+            }
+            for handle in ports {
+                turn.held[handle.0 as usize] = Held::Gone;
+            }
+            let at = turn.now();
+            let message = Message { data: data.to_vec(), ports: moved, priority, reply };
+            turn.replied |= turn.reply == Some(port);
+            turn.effects.push(Effect::Send(Sending { to, through, kind: Kind::Message, message, at }));
+            Ok(0)
+        })
+        .map(|_| ())
+    }
+
+    pub(super) fn send_answer(&mut self, at: Ticks) {
+        let (Some(reply), Some(data)) = (self.reply, &self.effects.answer) else { return };
+        let Some(Held::Loose(port)) = self.held.get(reply.0 as usize) else { return };
+        if self.replied {
+            return;
+        }
+        let message = Message { data: data.clone(), ..Message::default() };
+        let through = Target::Port(port.clone());
+        self.effects.push(Effect::Send(Sending { to: port.id, through, kind: Kind::Message, message, at }));
+    }
+
+    fn movable(&self, ports: &[Handle], through: &Target) -> Result<Vec<PortRef>, Refusal> {
+        let mut moved: Vec<PortRef> = Vec::with_capacity(ports.len());
+        for handle in ports {
+            let reference = self.loose(*handle)?;
+            if let Target::Port(port) = through {
+                if port.id == reference.id {
+                    return Err(Refusal::ThroughItself);
+                }
+                if port.is_channel() && !reference.is_channel() {
+                    return Err(Refusal::NotOverChannel);
+                }
+            }
+            if moved.contains(&reference) {
+                return Err(Refusal::InvalidPort);
+            }
+            moved.push(reference);
+        }
+        Ok(moved)
+    }
+
+    /// Where a port leads: to whom, as the container knows it, and by which way.
+    pub(super) fn target(&self, port: Handle) -> Result<(ContainerId, Target), Refusal> {
+        match self.held.get(port.0 as usize) {
+            Some(Held::Loose(reference)) => Ok((reference.id, Target::Port(reference.clone()))),
+            Some(Held::Bound(name)) => {
+                let reference = self.bound_at(name).ok_or(Refusal::InvalidPort)?;
+                let life =
+                    self.ports.get(name).filter(|port| port.reference == *reference).map(|port| port.life);
+                if life == Some(Life::Closed) {
+                    return Err(Refusal::Closed);
+                }
+                Ok((reference.id, Target::Port(reference.clone())))
+            }
+            Some(Held::Parent) => Ok((self.facts.parent.ok_or(Refusal::NoParent)?, Target::Parent)),
+            Some(Held::Gone) | None => Err(Refusal::InvalidPort),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Carrying out what turns want: the only place where a container's effects reach another.
+
+use everturn_exo_interface::{
+    Creation, Done, Effect, Exception, ExoInterface, Life, Minted, Sending, Stepped, Target,
+};
+use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, Reply, Ticks};
+use serde::Serialize;
+
+use super::{Awaited, Core};
+use crate::batch::Output;
+use crate::{HypervisorError, Line, Receipt, Sent, keys};
+
+/// What an exception says to the sender of the message that caused it.
+#[derive(Serialize)]
+struct ExceptionNotice<'a> {
+    kind: everturn_exo_interface::ExceptionKind,
+    text: &'a str,
+    stack: &'a str,
+}
+
+/// Whose turn is being carried out.
+#[derive(Clone, Copy)]
+pub(super) struct Sender {
+    pub(super) id: ContainerId,
+    /// The date of the turn.
+    pub(super) date_ms: u64,
+}
+
+impl Core {
+    /// Notes where a turn bound ports, before anything is sent through them.
+    pub(super) fn locate(&mut self, id: ContainerId, stepped: &Stepped) {
+        let from = stepped.ticks.after(self.runner.lookahead());
+        for port in stepped.outcome.iter().flat_map(|done| &done.bound) {
+            if port.is_channel() {
+                self.ends.insert(port.port_id(), id);
+            } else if let Some(child) = self.running.get_mut(&port.id)
+                && child.record().holder != Some(id)
+            {
+                child.set_holder(id, from);
+                self.open.touched.insert(port.id);
+            }
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, id: ContainerId, stepped: Stepped) -> Result<(), HypervisorError> {
+        tracing::trace!(target: "everturn::path", container = %id, burnt = %stepped.burnt, "Carried out");
+        self.open.touched.insert(id);
+        let Stepped { taken, back, burnt, ticks, date_ms, outcome, life } = stepped;
+        let (sender, at) = (Sender { id, date_ms }, ticks.after(self.runner.lookahead()));
+        let mut sent = Vec::new();
+        let outcome = match outcome {
+            Ok(Done { mut effects, .. }) => {
+                for effect in effects.take() {
+                    self.effect(sender, effect, &mut sent)?;
+                }
+                Ok(effects.answer)
+            }
+            Err(exception) => {
+                tracing::debug!(container = %id, %exception, "a turn was discarded");
+                if let Some(delivery) = &taken {
+                    self.tell_sender(sender, delivery, back, &exception, at)?;
+                }
+                Err(exception)
+            }
+        };
+        if life == Life::Ended {
+            self.remove(id, at);
+        }
+        if let Some(awaited) = taken.and_then(|d| d.receipt).and_then(|r| self.receipts.remove(&r)) {
+            let outcome =
+                outcome.map(|answer| answer.and_then(|bytes| everturn_dag::node::decode(&bytes).ok()));
+            self.hand_out(id, awaited, Receipt { outcome, burnt, ticks, sent });
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, id: ContainerId, awaited: Awaited, receipt: Receipt) {
+        self.open.outputs.push(match awaited {
+            Awaited::Receipt(reply) => Output::Receipt(reply, receipt),
+            Awaited::Creation(reply) => {
+                let created = receipt.outcome.map(|_| id).map_err(HypervisorError::Exception);
+                Output::Created(reply, created)
+            }
+        });
+    }
+
+    fn effect(
+        &mut self,
+        sender: Sender,
+        effect: Effect,
+        sent: &mut Vec<Sent>,
+    ) -> Result<(), HypervisorError> {
+        let lookahead = self.runner.lookahead();
+        match effect {
+            Effect::Create(creation) => self.create(sender, creation),
+            Effect::Channel(minted) => self.mint(sender.id, minted),
+            Effect::Send(Sending { to, through, kind, message, at }) => {
+                let at = at.after(lookahead);
+                sent.push(Sent { to, at });
+                self.route(sender.id, &through, stamp(sender, kind, message, at));
+            }
+            Effect::Delete { port, at } => self.drop_port(&port, at.after(lookahead)),
+            Effect::Log { level, text } => {
+                self.open.outputs.push(Output::Line(Line { from: sender.id, level, text }));
+            }
+            other => {
+                return Err(HypervisorError::Stopped(format!(
+                    "an effect that nobody carries out: {other:?}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the node that an id is the address of.
+    fn mint(&mut self, by: ContainerId, minted: Minted) {
+        keys::keep_id(&mut self.open.batch, minted.id, by.child_node(minted.nonce));
+    }
+
+    fn create(&mut self, creator: Sender, creation: Creation) {
+        let Creation { reference, nonce, data, at } = creation;
+        let id = reference.id;
+        self.mint(creator.id, Minted { id, nonce });
+        let depth = self.running.get(&creator.id).map_or(0, |exo| exo.record().depth);
+        let exo = ExoInterface::create(id, reference.container_type, Some((creator.id, depth)));
+        self.running.insert(id, Box::new(exo));
+        let message = Message { data, ..Message::default() };
+        self.put(id, stamp(creator, Kind::Create, message, at.after(self.runner.lookahead())));
+    }
+
+    /// Tells the sender of a message that its turn failed, and returns the ports. With nobody to tell, the ports are
+    /// deleted (design, section 5).
+    fn tell_sender(
+        &mut self,
+        sender: Sender,
+        delivery: &Delivery,
+        back: Option<Target>,
+        exception: &Exception,
+        at: Ticks,
+    ) -> Result<(), HypervisorError> {
+        let told = !matches!(delivery.kind, Kind::Exception | Kind::Close);
+        let mut ports = delivery.message.ports.clone();
+        if delivery.kind == Kind::Create {
+            return self.take_back(sender, delivery.from, exception, at);
+        }
+        let data = notice(exception)?;
+        let mut answered = false;
+        if told
+            && delivery.message.reply == Reply::LastPort
+            && let Some(reply) = ports.pop()
+        {
+            let message = Message { data: data.clone(), ..Message::default() };
+            self.route(sender.id, &Target::Port(reply.clone()), stamp(sender, Kind::Exception, message, at));
+            self.drop_port(&reply, at);
+            answered = true;
+        }
+        match back.filter(|_| told) {
+            Some(_) if answered && ports.is_empty() => {}
+            Some(back) => {
+                let message = Message { data, ports, ..Message::default() };
+                self.route(sender.id, &back, stamp(sender, Kind::Exception, message, at));
+            }
+            None => ports.iter().for_each(|port| self.drop_port(port, at)),
+        }
+        Ok(())
+    }
+
+    /// A creation that failed takes its container with it. Its creator learns of it, and so does whoever has the port.
+    fn take_back(
+        &mut self,
+        child: Sender,
+        creator: Option<ContainerId>,
+        exception: &Exception,
+        at: Ticks,
+    ) -> Result<(), HypervisorError> {
+        let Some(creator) = creator else { return Ok(()) };
+        let close = stamp(child, Kind::Close, null_message(), at);
+        self.push_through(PortId::container(child.id), close);
+        let message = Message { data: notice(exception)?, ..Message::default() };
+        let delivery = stamp(child, Kind::Exception, message, at);
+        if self.running.contains_key(&creator) {
+            self.unschedule(creator);
+            if let Some(exo) = self.running.get_mut(&creator) {
+                exo.ports_mut().push_notice(child.id, delivery);
+            }
+            self.open.touched.insert(creator);
+            self.reschedule(creator);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn stamp(from: Sender, kind: Kind, message: Message, at: Ticks) -> Delivery {
+    Delivery { kind, message, from: Some(from.id), at, date_ms: from.date_ms, receipt: None }
+}
+
+/// A message that says nothing but its kind.
+pub(super) fn null_message() -> Message {
+    Message { data: vec![0xf6], ..Message::default() }
+}
+
+fn notice(exception: &Exception) -> Result<Vec<u8>, HypervisorError> {
+    let notice = ExceptionNotice { kind: exception.kind, text: &exception.text, stack: &exception.stack };
+    Ok(keys::encode("an exception", &notice)?)
+}

@@ -1,0 +1,108 @@
+//! Drives one container: what a worker thread and the core thread have in common.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use everturn_dag::{Batch, Space, Store};
+use everturn_exo_interface::{
+    BlockReader, ContainerType, ExoError, ExoInterface, Life, Policy, StateReader, Stepped, Surroundings,
+    TypeContext,
+};
+use everturn_port_manager::{ContainerId, Loose, Ticks};
+
+use super::Types;
+use crate::builder::Settings;
+use crate::{HypervisorError, keys};
+
+/// All that running a container needs beside the container.
+#[derive(Clone)]
+pub(super) struct Runner {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) types: Types,
+    pub(super) settings: Settings,
+    pub(super) interrupt: Arc<AtomicBool>,
+}
+
+impl Runner {
+    /// Runs the next turn of a container and the collection that it made due, in this order.
+    pub(super) fn step(
+        &self,
+        exo: &mut ExoInterface,
+        hand: &mut Loose,
+        steps: &mut Vec<Stepped>,
+    ) -> Result<(), HypervisorError> {
+        let stepped = self.around(exo, |exo, around| exo.step(around, hand))?;
+        let lives = stepped.as_ref().is_some_and(|stepped| stepped.life == Life::GoesOn);
+        steps.extend(stepped);
+        if lives {
+            steps.extend(self.around(exo, |exo, around| exo.collect(around))?);
+        }
+        Ok(())
+    }
+
+    /// Adds what changed of a container since its last commit.
+    pub(super) fn commit(&self, exo: &mut ExoInterface, batch: &mut Batch) -> Result<(), HypervisorError> {
+        let id = exo.id();
+        for name in exo.take_touched_ports() {
+            match exo.ports().get(&name) {
+                Some(port) => {
+                    batch.put(Space::Runtime, keys::port(id, &name), keys::encode("a port", port)?);
+                }
+                None => batch.delete(Space::Runtime, keys::port(id, &name)),
+            }
+        }
+        self.around(exo, |exo, around| exo.commit(around, &mut keys::RowChanges { batch, id }).map(|_| ()))?;
+        batch.put(Space::Runtime, keys::record(id), keys::encode("a record", exo.record())?);
+        Ok(())
+    }
+
+    /// The name of a container's type, if it is not registered and the container cannot run without.
+    pub(super) fn missing_type(&self, exo: &ExoInterface) -> Option<String> {
+        let name = &exo.record().container_type;
+        let needed = exo.record().born && !exo.is_loaded();
+        (needed && self.types.find(name).is_none()).then(|| name.to_string())
+    }
+
+    fn around<T>(
+        &self,
+        exo: &mut ExoInterface,
+        run: impl FnOnce(&mut ExoInterface, &Surroundings<'_>) -> Result<T, ExoError>,
+    ) -> Result<T, HypervisorError> {
+        let id = exo.id();
+        let container_type = match exo.is_loaded() {
+            true => None,
+            false => self.types.find(&exo.record().container_type),
+        };
+        let rows = keys::Rows { reader: &*self.store, id };
+        let blocks = keys::Blocks { reader: &*self.store };
+        Ok(run(exo, &self.surroundings(id, &rows, &blocks, container_type.as_deref()))?)
+    }
+
+    fn surroundings<'a>(
+        &'a self,
+        id: ContainerId,
+        state: &'a dyn StateReader,
+        blocks: &'a dyn BlockReader,
+        container_type: Option<&'a dyn ContainerType>,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            container_type,
+            context: TypeContext { id, limits: &self.settings.limits, state, blocks },
+            policy: Policy { savepoint_turns: self.settings.savepoint_turns },
+            interrupt: Some(&self.interrupt),
+            turn_cost: self.settings.turn_cost,
+            lookahead: self.lookahead(),
+        }
+    }
+
+    /// Ticks between a send and its delivery, and the length of a window.
+    pub(super) fn lookahead(&self) -> Ticks {
+        Ticks(self.settings.lookahead.0.max(1))
+    }
+
+    /// The end of the window that a delivery tick lies in.
+    pub(super) fn window_end(&self, at: Ticks) -> Ticks {
+        let lookahead = self.lookahead().0;
+        Ticks((at.0 / lookahead).saturating_add(1).saturating_mul(lookahead))
+    }
+}

@@ -1,0 +1,83 @@
+//! Messages that wait behind each other.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Delivery, Ticks};
+
+/// First in, first out. Delivery ticks never fall from one message to the next: one that comes later with a lower
+/// tick (its sender's clock is behind that of the sender before, or the port was bound anew) takes that of its predecessor.
+///
+/// Pushing a message and raising the floor commute, so it does not matter which of two containers of one window, the one
+/// that binds a port and the one that sends through it, was carried out first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    waiting: VecDeque<Delivery>,
+    /// The least delivery tick that the next message gets.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    floor: Ticks,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(ticks: &Ticks) -> bool {
+    *ticks == Ticks::ZERO
+}
+
+impl Queue {
+    /// Puts a message at the end.
+    pub fn push(&mut self, mut delivery: Delivery) {
+        delivery.at = delivery.at.max(self.floor);
+        self.floor = delivery.at;
+        self.waiting.push_back(delivery);
+    }
+
+    /// Takes the first message.
+    pub fn pop(&mut self) -> Option<Delivery> {
+        self.waiting.pop_front()
+    }
+
+    /// The first message.
+    pub fn front(&self) -> Option<&Delivery> {
+        self.waiting.front()
+    }
+
+    /// From now on nothing in it is delivered before `at`.
+    pub fn raise(&mut self, at: Ticks) {
+        self.floor = self.floor.max(at);
+        for delivery in &mut self.waiting {
+            delivery.at = delivery.at.max(at);
+        }
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// What waits, first message first.
+    pub fn iter(&self) -> impl Iterator<Item = &Delivery> {
+        self.waiting.iter()
+    }
+
+    /// What is kept over a restart: all but the inputs of hosts that wait for a receipt.
+    pub(crate) fn durable(&self) -> impl Serialize {
+        let waiting = self.iter().filter(|delivery| delivery.is_durable()).collect();
+        Durable { waiting, floor: self.floor }
+    }
+}
+
+/// A queue's durable form, by reference.
+#[derive(Serialize)]
+struct Durable<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<&'a Delivery>,
+    #[serde(skip_serializing_if = "is_zero")]
+    floor: Ticks,
+}
