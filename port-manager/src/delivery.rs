@@ -32,12 +32,12 @@ pub enum Reply {
     LastPort,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(priority: &i32) -> bool {
     *priority == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_no_reply(reply: &Reply) -> bool {
     *reply == Reply::None
 }

@@ -20,7 +20,7 @@ pub struct Queue {
     floor: Ticks,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(ticks: &Ticks) -> bool {
     *ticks == Ticks::ZERO
 }

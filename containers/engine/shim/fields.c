@@ -24,6 +24,8 @@ static bool read_field(Reader *input, Field *field)
         return read_bytes(input, field->target);
     default:
         return read_null(input) || read_text(input, field->target);
+    case FIELD_UINT:
+        return read_uint(input, field->target);
     }
 }
 

@@ -122,7 +122,7 @@ bool cid_bytes(JSValueConst value, const uint8_t **bytes, size_t *length);
 /* fields.c: the input of a turn. */
 typedef struct Field {
     const char *name;
-    enum { FIELD_TEXT, FIELD_BYTES, FIELD_OPTIONAL_TEXT } type;
+    enum { FIELD_TEXT, FIELD_BYTES, FIELD_OPTIONAL_TEXT, FIELD_UINT } type;
     Text *target;
     bool found;
 } Field;

@@ -23,7 +23,7 @@ pub(super) enum Call {
     PortId,
     Parent,
     Send,
-    CallPort,
+    Ask,
     Reject,
     Answer,
 }

@@ -35,7 +35,7 @@ impl Turn {
         ports: &[Handle],
         priority: i32,
     ) -> Result<(), Refusal> {
-        self.post(Call::CallPort, port, data, ports, priority, Reply::LastPort)
+        self.post(Call::Ask, port, data, ports, priority, Reply::LastPort)
     }
 
     /// Sends an exception in place of an answer through an end of a channel: a dag-cbor map of `kind`, `text`, `stack`.

@@ -1,4 +1,4 @@
-use everturn_port_manager::{Loose, Nonce};
+use everturn_port_manager::{Loose, Nonce, Reply};
 
 use super::*;
 

@@ -286,8 +286,8 @@ impl Core {
     }
 
     fn inspect(&self) -> Vec<Inspection> {
-        let inspect = |(id, exo): (&ContainerId, &Box<ExoInterface>)| Inspection {
-            id: *id,
+        let inspect = |exo: &ExoInterface| Inspection {
+            id: exo.id(),
             container_type: exo.record().container_type.to_string(),
             parent: exo.record().holder,
             ticks: exo.record().ticks,
@@ -295,6 +295,6 @@ impl Core {
             ports: exo.ports().iter().map(|(name, port)| (name.to_string(), port.reference.id)).collect(),
             footprint: exo.container().map(|container| container.footprint()),
         };
-        self.running.iter().map(inspect).collect()
+        self.running.values().map(|exo| inspect(exo)).collect()
     }
 }
