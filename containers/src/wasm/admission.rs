@@ -20,8 +20,13 @@ use super::syscalls;
 /// The export that is a container's memory.
 const MEMORY: &str = "memory";
 /// What the hypervisor calls, with the parameters that each has to take: none gives a result.
-pub(crate) const ENTRIES: [(&str, &str); 4] =
-    [("_initialize", ""), ("everturn_create", "i"), ("everturn_message", "i"), ("everturn_exception", "i")];
+pub(crate) const ENTRIES: [(&str, &str); 5] = [
+    ("_initialize", ""),
+    ("everturn_create", "i"),
+    ("everturn_message", "i"),
+    ("everturn_exception", "i"),
+    ("everturn_close", "i"),
+];
 /// Which of them has to be there.
 const REQUIRED: &str = "everturn_message";
 /// All tables together have at most this many elements: they lie outside of the heap, for every container again.
