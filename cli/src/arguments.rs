@@ -88,7 +88,8 @@ Examples:
 Examples:
   everturn run app.js
   everturn run app.js --message '{\"n\": 1}' --message '{\"n\": 2}'
-  everturn run app.js --reload")]
+  everturn run app.js --reload
+  everturn run counter.wasm --message 3")]
     Run(RunArguments),
 
     /// Evaluate an edited file in the living heap, as one turn
@@ -144,7 +145,7 @@ pub(crate) struct EvalArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The program, a script or a module
+    /// The program: JavaScript, or a WebAssembly module
     pub(crate) file: PathBuf,
 
     /// A message to deliver; may be given several times

@@ -13,18 +13,57 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-/// A program's text and its address.
+/// A program's file and its address.
 pub(crate) struct Program {
     pub(crate) name: String,
-    pub(crate) text: String,
+    pub(crate) code: Code,
     pub(crate) cid: Cid,
 }
 
+/// What a file holds, and so which container type runs it.
+pub(crate) enum Code {
+    /// JavaScript.
+    Script(String),
+    /// A WebAssembly module.
+    Module(Vec<u8>),
+}
+
+/// How a WebAssembly module begins.
+const MODULE_MAGIC: &[u8] = b"\0asm";
+
 impl Program {
     pub(crate) fn read(path: &Path) -> Result<Program, Failure> {
-        let text = fs::read_to_string(path).map_err(|source| Failure::reading(path, source))?;
-        let cid = raw_cid(text.as_bytes());
-        Ok(Program { name: path.display().to_string(), text, cid })
+        let bytes = fs::read(path).map_err(|source| Failure::reading(path, source))?;
+        let (name, cid) = (path.display().to_string(), raw_cid(&bytes));
+        let ends_with = |ending: &str| path.extension().is_some_and(|extension| extension == ending);
+        if ends_with("wat") {
+            return Err(Failure::Usage(format!(
+                "{name} is WebAssembly as text, which has to be translated first, for example by `wat2wasm`"
+            )));
+        }
+        let code = if bytes.starts_with(MODULE_MAGIC) || ends_with("wasm") {
+            Code::Module(bytes)
+        } else {
+            let text = String::from_utf8(bytes).map_err(|error| {
+                Failure::reading(path, std::io::Error::new(ErrorKind::InvalidData, error.utf8_error()))
+            })?;
+            Code::Script(text)
+        };
+        Ok(Program { name, code, cid })
+    }
+
+    /// The text that a living heap can evaluate.
+    ///
+    /// # Errors
+    /// If it is a module: there is nothing in a module's heap that could.
+    pub(crate) fn script(&self) -> Result<&str, Failure> {
+        match &self.code {
+            Code::Script(text) => Ok(text),
+            Code::Module(_) => Err(Failure::Usage(format!(
+                "{} is a WebAssembly module, which cannot be loaded into a living heap; --data DIR begins it in another folder",
+                self.name
+            ))),
+        }
     }
 }
 
@@ -125,6 +164,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("program"), "{\"state\": ").unwrap();
         assert_eq!(Note::in_folder(folder.path()).read().unwrap(), Known::Loading);
+    }
+
+    #[test]
+    fn a_module_is_known_by_its_beginning_or_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content, is_module) in
+            [("a", &b"\0asm\x01\0\0\0"[..], true), ("b.wasm", b"let x", true), ("c.js", b"let x", false)]
+        {
+            let file = folder.path().join(name);
+            fs::write(&file, content).unwrap();
+            let program = Program::read(&file).unwrap();
+            assert_eq!(matches!(program.code, Code::Module(_)), is_module, "{name}");
+            assert_eq!(program.script().is_err(), is_module, "{name}");
+        }
+        let text = folder.path().join("d.wat");
+        fs::write(&text, "(module)").unwrap();
+        assert!(matches!(Program::read(&text), Err(Failure::Usage(_))));
     }
 
     #[test]

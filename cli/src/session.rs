@@ -7,17 +7,21 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use everturn::js::JsType;
-use everturn::{ContainerId, DiskStore, Hypervisor};
+use everturn::wasm::WasmType;
+use everturn::{ContainerId, DiskStore, Hypervisor, Ipld};
 
 use crate::arguments::Globals;
 use crate::engine;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::program::Code;
 
 /// The container that commands speak to: a root container of this name.
 const MAIN: &str = "main";
 /// The name under which the JavaScript type is registered.
 pub(crate) const JS: &str = "js";
+/// The name under which the WebAssembly type is registered.
+const WASM: &str = "wasm";
 
 /// Whether a command may begin with nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,7 @@ impl Session {
             .build()
             .await?;
         hypervisor.register_container(JS, engine.clone());
+        hypervisor.register_container(WASM, WasmType::beside(&engine));
         let session = Session { hypervisor, engine, main: ContainerId::root(MAIN) };
         if folder == Folder::HasSession && !session.is_alive().await? {
             return Err(Failure::NoSession(data.clone()));
@@ -80,11 +85,15 @@ impl Session {
     }
 
     /// Makes the container if it is not there; a new one begins with this program.
-    pub(crate) async fn begin(&self, program: &str) -> Result<Begun, Failure> {
+    pub(crate) async fn begin(&self, program: &Code) -> Result<Begun, Failure> {
         if self.is_alive().await? {
             return Ok(Begun::Restored);
         }
-        self.hypervisor.get_or_create_instance(JS, MAIN, program).await?;
+        let (container_type, init) = match program {
+            Code::Script(text) => (JS, Ipld::String(text.clone())),
+            Code::Module(bytes) => (WASM, Ipld::Bytes(bytes.clone())),
+        };
+        self.hypervisor.get_or_create_instance(container_type, MAIN, init).await?;
         Ok(Begun::Initialized)
     }
 

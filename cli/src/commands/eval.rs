@@ -8,6 +8,7 @@ use crate::arguments::{EvalArguments, Globals};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::program::Code;
 use crate::session::{Folder, Session};
 use crate::signals::unless_signalled;
 
@@ -26,7 +27,7 @@ pub(crate) async fn run(
 }
 
 async fn evaluate(session: &Session, expression: &str, output: &Output) -> Result<Exit, Failure> {
-    session.begin("").await?;
+    session.begin(&Code::Script(String::new())).await?;
     let receipt = session.hypervisor.evaluate(&session.main, FILE, expression).await?;
     session.hypervisor.wait(&session.main, Ticks::MAX).await?;
     output.evaluated(&receipt);

@@ -27,9 +27,10 @@ pub(crate) async fn run(
 
 /// Loads a program and notes that the folder runs it now.
 pub(super) async fn load(session: &Session, program: &Program, note: &Note) -> Result<(), Failure> {
+    let script = program.script()?;
     let before = note.read()?;
     note.write(&Known::Loading)?;
-    let receipt = session.hypervisor.load(&session.main, &program.name, &program.text).await?;
+    let receipt = session.hypervisor.load(&session.main, &program.name, script).await?;
     if let Err(exception) = receipt.outcome {
         note.write(&before)?;
         return Err(Failure::Exception(exception));

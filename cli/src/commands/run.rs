@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json::to_json;
 use crate::output::Output;
-use crate::program::{Known, Note, Program};
+use crate::program::{Code, Known, Note, Program};
 use crate::session::{Folder, Session};
 use crate::signals::unless_signalled;
 
@@ -57,7 +57,7 @@ async fn begin_or_wake(
 ) -> Result<(), Failure> {
     if !session.is_alive().await? {
         note.write(&Known::of(program))?;
-        session.begin(&program.text).await?;
+        session.begin(&program.code).await?;
         session.hypervisor.wait(&session.main, Ticks::MAX).await?;
         return Ok(());
     }
@@ -65,11 +65,12 @@ async fn begin_or_wake(
     match edited {
         _ if known.is(program) => Ok(()),
         Edited::IsLoaded => load(session, program, note).await,
-        Edited::IsRefused => Err(refusal(&program.name, &known)),
+        Edited::IsRefused => Err(refusal(program, &known)),
     }
 }
 
-fn refusal(name: &str, known: &Known) -> Failure {
+fn refusal(program: &Program, known: &Known) -> Failure {
+    let name = &program.name;
     let runs = match known {
         Known::Nothing => "this data folder was begun without a program file".to_owned(),
         Known::Loading => "loading a program into this data folder was not finished".to_owned(),
@@ -78,6 +79,9 @@ fn refusal(name: &str, known: &Known) -> Failure {
         }
         Known::Runs { file, .. } => format!("this data folder runs {file}, which is another program"),
     };
+    if let Code::Module(_) = program.code {
+        return Failure::Usage(format!("{runs}; --data DIR begins {name} in another folder"));
+    }
     Failure::Usage(format!(
         "{runs}; `everturn run --reload {name}` (or `everturn load {name}`) evaluates it in the living heap, \
          --data DIR chooses another folder"

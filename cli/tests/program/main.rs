@@ -7,4 +7,5 @@ mod json;
 mod shell;
 mod signals;
 mod undo;
+mod wasm;
 mod world;

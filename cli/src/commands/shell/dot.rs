@@ -181,7 +181,7 @@ impl Shell<'_> {
         self.has_thrown = true;
         match failure {
             Failure::Exception(exception) => self.output.exception(&exception),
-            Failure::File { .. } => self.output.failure(&failure),
+            Failure::File { .. } | Failure::Usage(_) => self.output.failure(&failure),
             failure => return Err(failure),
         }
         Ok(())
