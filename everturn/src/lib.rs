@@ -64,8 +64,8 @@ pub use everturn_exo_interface::{
     ContainerType, Exception, ExceptionKind, Footprint, Handle, Limits, LogLevel, Refusal, Turn,
 };
 pub use everturn_hypervisor::{
-    Budget, Builder, Hypervisor, HypervisorError, Inspection, Line, Ran, Receipt, Sent, Settings, TurnsBy,
-    Unloading,
+    Budget, Builder, Hypervisor, HypervisorError, Inspection, Line, Ran, Receipt, Sent, Settings, SideBySide,
+    TurnsBy, Unloading,
 };
 pub use everturn_port_manager::{ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Ticks};
 pub use js::JsContainer;

@@ -28,6 +28,16 @@ pub enum Unloading {
     EveryTurn,
 }
 
+/// When containers of one window run on several threads at once. Never shows in an outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SideBySide {
+    /// When their turns take longer than to hand them over.
+    #[default]
+    WhenWorth,
+    /// Whenever there are two: for tests that want to see that it does not matter.
+    Always,
+}
+
 /// Who says when turns run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TurnsBy {
@@ -56,6 +66,8 @@ pub struct Settings {
     pub unloading: Unloading,
     /// Threads on which containers of one window run side by side; `None` is one for each core.
     pub threads: Option<NonZeroUsize>,
+    /// When containers of one window run on several threads.
+    pub side_by_side: SideBySide,
     /// Who says when turns run.
     pub turns_by: TurnsBy,
 }
@@ -70,6 +82,7 @@ impl Default for Settings {
             batch_turns: None,
             unloading: Unloading::Never,
             threads: None,
+            side_by_side: SideBySide::WhenWorth,
             turns_by: TurnsBy::Background,
         }
     }

@@ -17,7 +17,7 @@ mod receipt;
 mod restore;
 mod writer;
 
-pub use builder::{Builder, Settings, TurnsBy, Unloading};
+pub use builder::{Builder, Settings, SideBySide, TurnsBy, Unloading};
 pub use error::HypervisorError;
 pub use handle::{Hypervisor, Inspection};
 pub use receipt::{Budget, Line, Ran, Receipt, Sent};

@@ -6,6 +6,7 @@ mod determinism;
 mod engine;
 mod layers;
 mod message_path;
+mod order;
 mod persistence;
 mod ports;
 mod power;

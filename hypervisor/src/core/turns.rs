@@ -77,6 +77,7 @@ impl Core {
             self.runner.step(exo, &mut self.loose, &mut steps)?;
         }
         for stepped in steps.drain(..) {
+            self.pool.learn(stepped.burnt);
             self.locate(id, &stepped);
             self.carry_out(id, stepped)?;
         }

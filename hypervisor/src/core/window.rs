@@ -16,7 +16,7 @@ use everturn_port_manager::{ContainerId, Loose, Ticks};
 use super::Core;
 use super::runner::Runner;
 use crate::HypervisorError;
-use crate::builder::THREAD_STACK_BYTES;
+use crate::builder::{SideBySide, THREAD_STACK_BYTES};
 
 /// What a window's turns must be expected to burn, in ticks, to be worth the hand-over to other threads (measured: about
 /// 20 us for two threads, at some 500 ticks a microsecond).
@@ -86,10 +86,9 @@ impl Pool {
         finished.into_iter().collect()
     }
 
-    fn learn(&mut self, steps: &[(Ticks, ContainerId, Stepped)]) {
-        let turns = steps.len().max(1) as u64;
-        let burnt: u64 = steps.iter().map(|(.., stepped)| stepped.burnt.0).fold(0, u64::saturating_add);
-        self.turn_ticks = (self.turn_ticks + burnt / turns) / 2;
+    /// Notes what a turn burnt.
+    pub(super) fn learn(&mut self, burnt: Ticks) {
+        self.turn_ticks = self.turn_ticks - self.turn_ticks / 8 + burnt.0 / 8;
     }
 }
 
@@ -139,7 +138,10 @@ impl Core {
         let registered = |id: &ContainerId| {
             self.running.get(id).is_some_and(|exo| self.runner.missing_type(exo).is_none())
         };
-        let worth = self.pool.turn_ticks.saturating_mul(ids.len() as u64) >= WORTH_TICKS;
+        let worth = match self.settings.side_by_side {
+            SideBySide::WhenWorth => self.pool.turn_ticks.saturating_mul(ids.len() as u64) >= WORTH_TICKS,
+            SideBySide::Always => true,
+        };
         if ids.len() < 2 || !worth || !ids.iter().all(registered) {
             return Ok(false);
         }
@@ -150,7 +152,6 @@ impl Core {
         }
         // A stable sort: the steps of one container stay in their order.
         steps.sort_by_key(|(at, id, _)| (*at, *id));
-        self.pool.learn(&steps);
         self.finish_window(ids, steps)?;
         Ok(true)
     }
@@ -182,6 +183,7 @@ impl Core {
             self.locate(*id, stepped);
         }
         for (at, id, stepped) in steps {
+            self.pool.learn(stepped.burnt);
             self.clock.latest = self.clock.latest.max(at);
             self.count(u32::from(stepped.taken.is_some()));
             self.carry_out(id, stepped)?;

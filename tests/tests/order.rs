@@ -1,0 +1,351 @@
+//! Random programs under every way of running them: one delivery log and one root for each lookahead.
+//!
+//! The containers are native and do what a generator in their state tells them: create, bind, send, move ports, open
+//! channels, call, throw, burn ticks, delete. Each turn writes a line, so the lines are the delivery log.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use everturn::native::{Incoming, Native, NativeType};
+use everturn::{
+    Budget, Cid, ContainerId, Exception, ExceptionKind, Handle, Hypervisor, Ipld, Kind, LogLevel,
+    MemoryStore, Message, Refusal, Settings, SideBySide, Store, Ticks, Turn, TurnsBy, Unloading,
+};
+use serde::{Deserialize, Serialize};
+
+/// A small generator (splitmix64); the same numbers everywhere.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+}
+
+/// A container that does as its dice say.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Gambler {
+    dice: Dice,
+}
+
+/// `[how often it may be sent on, a number]`; anything else may not be sent on.
+fn read(data: &Ipld) -> (u64, u64) {
+    match data {
+        Ipld::List(list) => match list[..] {
+            [Ipld::Integer(hops), Ipld::Integer(number)] => (hops as u64, number as u64),
+            _ => (0, 0),
+        },
+        _ => (0, 0),
+    }
+}
+
+fn write(hops: u64, number: u64) -> Vec<u8> {
+    everturn::node::encode(&Ipld::List(vec![Ipld::Integer(hops.into()), Ipld::Integer(number.into())]))
+        .unwrap()
+}
+
+impl Native for Gambler {
+    fn create(turn: &mut Turn, init: Ipld) -> Result<Gambler, Exception> {
+        let (_, number) = read(&init);
+        let ticks = turn.ticks().0;
+        turn.log(LogLevel::Info, &format!("create t{ticks}"));
+        let mut gambler = Gambler { dice: Dice(number) };
+        match gambler.dice.roll(12) {
+            0 => Err(Exception::new(ExceptionKind::Throw, "stillborn")),
+            _ => Ok(gambler),
+        }
+    }
+
+    fn run(&mut self, turn: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
+        let (hops, number) = read(&message.data());
+        self.dice.0 ^= number;
+        let ticks = turn.ticks().0;
+        turn.log(LogLevel::Info, &format!("{:?} {:?} t{ticks} h{hops}", message.kind, message.source));
+        for port in 0..turn.message_ports() {
+            let name = format!("m{}", self.dice.roll(6));
+            let done = turn.bind(&name, Handle(port));
+            note(turn, "moved", done);
+        }
+        if message.kind == Kind::Message && hops > 0 {
+            for _ in 0..1 + self.dice.roll(5) {
+                self.act(turn, hops - 1);
+            }
+            if self.dice.roll(12) == 0 {
+                return Err(Exception::new(ExceptionKind::Throw, "bad luck"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes down how a syscall went.
+fn note<T>(turn: &mut Turn, what: &str, done: Result<T, Refusal>) -> Option<T> {
+    let line = match &done {
+        Ok(_) => format!("  {what}"),
+        Err(refusal) => format!("  refused {what} {}", refusal.code()),
+    };
+    turn.log(LogLevel::Info, &line);
+    done.ok()
+}
+
+impl Gambler {
+    /// A port to send through: the parent's or a bound one.
+    fn some_port(&mut self, turn: &mut Turn) -> Option<Handle> {
+        let names = turn.names();
+        match self.dice.roll(names.len() as u64 + 1) {
+            0 => turn.parent().ok(),
+            n => turn.get(&names[n as usize - 1]).ok(),
+        }
+    }
+
+    fn some_name(&mut self, turn: &mut Turn) -> Option<String> {
+        let names = turn.names();
+        (!names.is_empty()).then(|| names[self.dice.roll(names.len() as u64) as usize].clone())
+    }
+
+    fn act(&mut self, turn: &mut Turn, hops: u64) -> Option<()> {
+        let number = self.dice.roll(u64::MAX);
+        let data = write(hops, number >> 1);
+        let priority = self.dice.roll(3) as i32 - 1;
+        match self.dice.roll(13) {
+            0 | 1 => {
+                let child = turn.create("gambler", &data);
+                let child = note(turn, "created", child)?;
+                let name = format!("c{}", self.dice.roll(5));
+                note_bind(turn, &name, child);
+                let sent = turn.send(child, &data, &[], priority);
+                note(turn, "sent", sent);
+            }
+            2..=4 => {
+                let port = self.some_port(turn)?;
+                let sent = turn.send(port, &data, &[], priority);
+                note(turn, "sent", sent);
+            }
+            5 | 6 => {
+                let name = self.some_name(turn)?;
+                let (to, moved) = (self.some_port(turn)?, turn.unbind(&name));
+                let moved = note(turn, "unbound", moved)?;
+                let sent = turn.send(to, &data, &[moved], priority);
+                note(turn, "sent a port", sent);
+            }
+            7 => {
+                let channel = turn.channel();
+                let (here, there) = note(turn, "channel", channel)?;
+                note_bind(turn, &format!("e{}", self.dice.roll(4)), here);
+                let to = self.some_port(turn)?;
+                let sent = turn.send(to, &data, &[there], priority);
+                note(turn, "sent an end", sent);
+            }
+            8 => {
+                let channel = turn.channel();
+                let (here, there) = note(turn, "channel", channel)?;
+                note_bind(turn, &format!("r{}", self.dice.roll(4)), here);
+                let to = self.some_port(turn)?;
+                let sent = turn.call_port(to, &data, &[there], priority);
+                note(turn, "called", sent);
+            }
+            9 => {
+                let name = self.some_name(turn)?;
+                let deleted = turn.delete(&name);
+                note(turn, "deleted", deleted);
+            }
+            10 => turn.increment_ticks(Ticks(self.dice.roll(60))),
+            11 => {
+                let answered = turn.answer(&data);
+                note(turn, "answered", answered);
+            }
+            _ => {
+                let port = self.some_port(turn)?;
+                let dropped = turn.drop_port(port);
+                note(turn, "dropped", dropped);
+            }
+        }
+        Some(())
+    }
+}
+
+fn note_bind(turn: &mut Turn, name: &str, port: Handle) {
+    let bound = turn.bind(name, port);
+    note(turn, "bound", bound);
+}
+
+/// How a program is run. Only `lookahead` may show.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    lookahead: u64,
+    threads: usize,
+    savepoint_turns: Option<u32>,
+    batch_turns: Option<u32>,
+    unloading: Unloading,
+    /// Turns between stops of the loop, and whether the hypervisor is opened anew at each.
+    pause_turns: Option<u64>,
+    restart: bool,
+}
+
+impl Way {
+    fn plain(lookahead: u64) -> Way {
+        let unloading = Unloading::Never;
+        Way {
+            lookahead,
+            threads: 1,
+            savepoint_turns: None,
+            batch_turns: None,
+            unloading,
+            pause_turns: None,
+            restart: false,
+        }
+    }
+
+    fn random(dice: &mut Dice, lookahead: u64) -> Way {
+        let span = |dice: &mut Dice| [None, Some(1), Some(3), Some(1_000)][dice.roll(4) as usize];
+        let pause_turns = [None, None, Some(1), Some(7)][dice.roll(4) as usize];
+        Way {
+            lookahead,
+            threads: [1, 2, 4, 8][dice.roll(4) as usize],
+            savepoint_turns: span(dice),
+            batch_turns: span(dice),
+            unloading: if dice.roll(4) == 0 { Unloading::EveryTurn } else { Unloading::Never },
+            pause_turns,
+            restart: pause_turns.is_some() && dice.roll(3) == 0,
+        }
+    }
+
+    fn settings(self) -> Settings {
+        Settings {
+            lookahead: Ticks(self.lookahead),
+            threads: NonZeroUsize::new(self.threads),
+            side_by_side: SideBySide::Always,
+            savepoint_turns: self.savepoint_turns,
+            batch_turns: self.batch_turns,
+            unloading: self.unloading,
+            turns_by: TurnsBy::Host,
+            ..Settings::default()
+        }
+    }
+}
+
+/// What may depend on the program and its lookahead alone.
+#[derive(Clone, Debug, PartialEq)]
+struct Outcome {
+    log: Vec<String>,
+    root: Cid,
+    containers: usize,
+}
+
+async fn open(store: &Arc<dyn Store>, way: Way, log: &Arc<Mutex<Vec<String>>>) -> Hypervisor {
+    let log = log.clone();
+    let builder = Hypervisor::builder().shared_store(store.clone()).settings(way.settings());
+    let builder =
+        builder.on_line(move |line| log.lock().unwrap().push(format!("{} {}", line.from, line.text)));
+    let hypervisor = builder.build().await.unwrap();
+    hypervisor.register_container("gambler", NativeType::<Gambler>::new());
+    hypervisor
+}
+
+async fn play(seed: u64, way: Way) -> Outcome {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let log = Arc::<Mutex<Vec<String>>>::default();
+    let mut hypervisor = open(&store, way, &log).await;
+    // The first number is one that is not stillborn.
+    let first = (0..).map(|n| seed * 100 + n).find(|n| Dice(*n).roll(12) != 0).unwrap();
+    let init = Ipld::List(vec![Ipld::Integer(0), Ipld::Integer(first.into())]);
+    let (root, ran) =
+        tokio::join!(hypervisor.create_instance("gambler", "", init), hypervisor.run_until_idle());
+    let (root, _) = (root.unwrap(), ran.unwrap());
+    for input in 0..3 {
+        let message = Message { data: write(7, seed + input), ..Message::default() };
+        // Queued when this returns; its receipt is not waited for, a restart may come first.
+        drop(hypervisor.send(&root, message));
+        let mut pause = Some(1);
+        loop {
+            let ran = hypervisor.run(Budget { turns: pause, ticks: None }).await.unwrap();
+            if ran.next.is_none() {
+                break;
+            }
+            pause = way.pause_turns;
+            if way.restart {
+                hypervisor.stop().await.unwrap();
+                hypervisor = open(&store, way, &log).await;
+            }
+        }
+    }
+    let containers = check_ownership(&hypervisor, root).await;
+    let cid = hypervisor.create_state_root(&root, Ticks::MAX).await.unwrap();
+    hypervisor.stop().await.unwrap();
+    let log = log.lock().unwrap().clone();
+    Outcome { log, root: cid, containers }
+}
+
+/// When idle, every container but the root is bound in exactly one place, and its owners lead to the root.
+async fn check_ownership(hypervisor: &Hypervisor, root: ContainerId) -> usize {
+    let all = hypervisor.inspect().await.unwrap();
+    let mut owners: BTreeMap<ContainerId, Vec<ContainerId>> = BTreeMap::new();
+    for container in &all {
+        for (_, to) in &container.ports {
+            owners.entry(*to).or_default().push(container.id);
+        }
+    }
+    for container in all.iter().filter(|container| container.id != root) {
+        let bound = owners.get(&container.id).cloned().unwrap_or_default();
+        assert_eq!(bound.len(), 1, "{} is bound in {bound:?}", container.id);
+        assert_eq!(container.parent, Some(bound[0]));
+        let mut above = container.id;
+        for _ in 0..=all.len() {
+            above = owners.get(&above).map_or(above, |owners| owners[0]);
+        }
+        assert_eq!(above, root, "the owners of {} do not lead to the root", container.id);
+    }
+    all.len()
+}
+
+fn programs() -> u64 {
+    std::env::var("EVERTURN_ORDER_PROGRAMS").map_or(2_000, |programs| programs.parse().expect("a number"))
+}
+
+#[test]
+fn one_log_and_one_root_whatever_the_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut dice = Dice(1);
+    for seed in 0..programs() {
+        let lookahead = [1, 1, 7, 100_000][dice.roll(4) as usize];
+        let expected = runtime.block_on(play(seed, Way::plain(lookahead)));
+        for _ in 0..2 {
+            let way = Way::random(&mut dice, lookahead);
+            let outcome = runtime.block_on(play(seed, way));
+            assert_eq!(outcome.log, expected.log, "program {seed}, {way:?}");
+            assert_eq!(outcome, expected, "program {seed}, {way:?}");
+        }
+        count(&expected.log, &mut counts);
+    }
+    println!("{counts:?}");
+    for (what, times) in counts {
+        assert!(times > 0, "no {what} in all programs");
+    }
+}
+
+fn count(log: &[String], counts: &mut BTreeMap<&'static str, usize>) {
+    let kinds = [
+        ("deliveries", " t"),
+        ("moves", "  moved"),
+        ("throws", " Exception "),
+        ("refusals", "  refused"),
+        ("deletions", "  deleted"),
+        ("closes", " Close "),
+        ("calls", "  called"),
+    ];
+    for (name, mark) in kinds {
+        *counts.entry(name).or_default() += log.iter().filter(|line| line.contains(mark)).count();
+    }
+    let ticks: Vec<&str> =
+        log.iter().filter_map(|line| line.split_once(" t").map(|(_, rest)| rest)).collect();
+    let tick = |text: &str| text.split(' ').next().map(str::to_owned);
+    let ties = ticks.windows(2).filter(|pair| tick(pair[0]) == tick(pair[1])).count();
+    *counts.entry("ties").or_default() += ties;
+}
