@@ -10,6 +10,8 @@ const BYTES: usize = 8;
 /// Ends a value with its check.
 pub(super) fn append(key: &[u8], value: &mut Vec<u8>) {
     let check = sum(key, value);
+    // Not twice the room for a page that fills its own.
+    value.reserve_exact(BYTES);
     value.extend(check.to_le_bytes());
 }
 

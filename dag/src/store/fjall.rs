@@ -21,7 +21,7 @@ use super::adapter::{Adapter, Fault, Read, Row};
 use super::seal::Seal;
 
 /// Bytes that stay in memory, and in the journal, before they move to a file of their own.
-const MEMTABLE_BYTES: u64 = 32 << 20;
+const MEMTABLE_BYTES: u64 = 8 << 20;
 /// Bytes of all journals before the library hurries to move batches into tables; bounds what opening reads.
 const JOURNALS_BYTES_MAX: u64 = 128 << 20;
 const TREE: &str = "rows";
