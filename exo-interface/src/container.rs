@@ -37,6 +37,10 @@ pub struct Limits {
     pub effects_max: usize,
     /// How far from a root a container may be made; a root is at 0.
     pub depth_max: u32,
+    /// Messages that may wait in one queue; exceptions, closes and answers come on top.
+    pub queue_places_max: u64,
+    /// Fuel that one container may burn in its whole life.
+    pub container_fuel: u64,
 }
 
 impl Default for Limits {
@@ -49,6 +53,8 @@ impl Default for Limits {
             ports_max: 100_000,
             effects_max: 100_000,
             depth_max: 1_000,
+            queue_places_max: 4_096,
+            container_fuel: u64::MAX,
         }
     }
 }

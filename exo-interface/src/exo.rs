@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use everturn_port_manager::{
-    Bindings, ContainerId, Delivery, End, Kind, Loose, Port, PortId, PortManager, PortName, PortRef, Source,
-    Ticks,
+    Bindings, ContainerId, Delivery, End, Gauge, Kind, Loose, Port, PortId, PortManager, PortName, PortRef,
+    Source, Ticks,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::turn::{Closed, Facts, Record, Target, again, live};
 use crate::{
-    Container, ContainerType, Effect, Effects, Exception, ExceptionKind, ExoError, Input, StateWriter, Turn,
-    TypeContext, Verdict,
+    Container, ContainerType, Creation, Effect, Effects, Exception, ExceptionKind, ExoError, Input, Minted,
+    StateWriter, Turn, TypeContext, Verdict,
 };
 
 /// When savepoints are taken. Never part of an outcome, only of its cost.
@@ -52,6 +52,9 @@ pub struct RuntimeRecord {
     pub moves: VecDeque<(Ticks, ContainerId)>,
     /// How far from a root it was made.
     pub depth: u32,
+    /// What it has burnt in its life.
+    #[serde(default)]
+    pub burnt: u64,
     /// Its logical time.
     pub ticks: Ticks,
     /// The newest date that it saw, in milliseconds since 1970.
@@ -118,6 +121,8 @@ pub struct ExoInterface {
     span_turns: u32,
     calm_turns: u32,
     changed: bool,
+    /// How full the port is that leads here.
+    upward: Gauge,
 }
 
 /// What an exo-interface needs from outside to run its container.
@@ -133,8 +138,15 @@ pub struct Surroundings<'a> {
     pub interrupt: Option<&'a Arc<AtomicBool>>,
     /// The cost of a turn that burns less.
     pub turn_cost: Ticks,
-    /// The ticks between a send and its delivery.
+    /// The ticks between a send and its delivery, and the length of a window; at least 1.
     pub lookahead: Ticks,
+}
+
+impl Surroundings<'_> {
+    /// The end of the window that a delivery tick lies in.
+    pub fn window_end(&self, at: Ticks) -> Ticks {
+        at.window_end(self.lookahead)
+    }
 }
 
 impl ExoInterface {
@@ -152,6 +164,7 @@ impl ExoInterface {
             holder: parent,
             moves: VecDeque::new(),
             depth: creator.map_or(0, |(_, depth)| depth.saturating_add(1)),
+            burnt: 0,
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: false,
@@ -172,6 +185,7 @@ impl ExoInterface {
             span_turns: SPAN_TURNS_MAX,
             calm_turns: 0,
             changed: false,
+            upward: Gauge::default(),
         }
     }
 
@@ -194,6 +208,11 @@ impl ExoInterface {
     pub fn ports_mut(&mut self) -> &mut PortManager {
         self.changed = true;
         &mut self.record.ports
+    }
+
+    /// Knows how full the port is that leads here.
+    pub fn set_upward(&mut self, gauge: Gauge) {
+        self.upward = gauge;
     }
 
     /// Its ports are as the store has them.
@@ -235,7 +254,10 @@ impl ExoInterface {
     /// # Errors
     /// If the host fails.
     pub fn step(&mut self, around: &Surroundings<'_>, hand: &mut Loose) -> Result<Option<Stepped>, ExoError> {
-        let Some((source, delivery)) = self.record.ports.pop() else { return Ok(None) };
+        let Some(window_end) = self.record.ports.next().map(|head| around.window_end(head.at)) else {
+            return Ok(None);
+        };
+        let Some((source, delivery)) = self.record.ports.pop(window_end) else { return Ok(None) };
         self.changed = true;
         self.record.ticks = self.record.ticks.max(delivery.at);
         self.record.date_ms = self.record.date_ms.max(delivery.date_ms);
@@ -286,8 +308,14 @@ impl ExoInterface {
         }
         match self.wake(around)? {
             Ok(()) => {
-                let input = Input::Delivery(delivery.clone(), source);
-                self.run(around, hand, input, around.context.limits.turn_fuel)
+                let limits = around.context.limits;
+                let fuel = limits.turn_fuel.min(limits.container_fuel.saturating_sub(self.record.burnt));
+                if fuel == 0 {
+                    let text = "this container has burnt all the fuel that it may burn in its life";
+                    let exhausted = Exception::new(ExceptionKind::Fuel, text);
+                    return Ok(self.discarded(exhausted, Ticks::ZERO, around.turn_cost));
+                }
+                self.run(around, hand, Input::Delivery(delivery.clone(), source), fuel)
             }
             Err(exception) => Ok(self.discarded(exception, Ticks::ZERO, around.turn_cost)),
         }
@@ -372,10 +400,15 @@ impl ExoInterface {
             date_ms: self.record.date_ms,
             depth: self.record.depth,
             limits: *around.context.limits,
+            window_end: match &input {
+                Input::Delivery(delivery, _) => around.window_end(delivery.at),
+                Input::Collect | Input::Postpone => Ticks::ZERO,
+            },
             fuel,
         };
         let ports = std::mem::take(&mut self.record.ports);
         let turn = Turn::open(facts, ports, message_of(&input), live());
+        let turn = turn.with_gauges(self.upward.clone(), hand);
         let (verdict, closed) = self.drive(turn.interruptible(around.interrupt.cloned()), &input)?;
         let Closed { ports, bindings, effects, burnt, mode } = closed;
         self.record.ports = ports;
@@ -459,12 +492,15 @@ impl ExoInterface {
     fn bind(&mut self, bindings: Bindings, stepped: &Stepped, hand: &mut Loose, lookahead: Ticks) {
         for effect in stepped.outcome.iter().flat_map(|done| done.effects.iter()) {
             match effect {
-                Effect::Create(creation) => hand.put(Port::new(creation.reference.clone())),
-                Effect::Channel(minted) => {
-                    hand.put(Port::new(PortRef::channel(minted.id, End::First)));
-                    hand.put(Port::new(PortRef::channel(minted.id, End::Second)));
+                Effect::Create(Creation { reference, gauges, .. }) => {
+                    hand.put(port(reference.clone(), &gauges.second, &gauges.first));
                 }
-                Effect::Send(_) | Effect::Delete { .. } | Effect::Log { .. } => {}
+                Effect::Channel(Minted { id, gauges, .. }) => {
+                    hand.put(port(PortRef::channel(*id, End::First), &gauges.first, &gauges.second));
+                    hand.put(port(PortRef::channel(*id, End::Second), &gauges.second, &gauges.first));
+                }
+                Effect::Send(sending) => sending.gauge.sent(),
+                Effect::Delete { .. } | Effect::Log { .. } => {}
             }
         }
         self.record.ports.apply(bindings, hand, stepped.ticks.after(lookahead));
@@ -481,9 +517,18 @@ impl ExoInterface {
     fn ended(&mut self, outcome: Result<Done, Exception>, burnt: Ticks, turn_cost: Ticks) -> Stepped {
         let burnt = burnt.max(turn_cost);
         self.record.ticks = self.record.ticks.after(burnt);
+        self.record.burnt = self.record.burnt.saturating_add(burnt.0);
         let (ticks, date_ms) = (self.record.ticks, self.record.date_ms);
         Stepped { taken: None, back: None, burnt, ticks, date_ms, outcome, life: Life::GoesOn }
     }
+}
+
+/// A new port: how full its queue is, and that which it fills.
+fn port(reference: PortRef, queue: &Gauge, outgoing: &Gauge) -> Port {
+    let mut port = Port::new(reference);
+    port.queue.set_gauge(queue.clone());
+    port.outgoing = outgoing.clone();
+    port
 }
 
 /// Whether a settled container leaves memory.

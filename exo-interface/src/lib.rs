@@ -19,7 +19,7 @@ pub use exception::{Exception, ExceptionKind};
 pub use exo::{Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
 pub use refusal::Refusal;
 pub use state::{BlockReader, BlockWriter, StateReader, StateWriter};
-pub use turn::{Creation, Effect, Effects, Handle, LogLevel, Minted, Sending, Target, Turn, Verdict};
+pub use turn::{Creation, Effect, Effects, Gauges, Handle, LogLevel, Minted, Sending, Target, Turn, Verdict};
 
 /// Why the host could not go on with a container. Never caused by what a guest does.
 #[derive(Debug, thiserror::Error)]

@@ -15,9 +15,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use everturn_port_manager::{Bindings, ContainerId, End, Message, PortManager, PortName, PortRef, Ticks};
+use everturn_port_manager::{
+    Bindings, ContainerId, End, Gauge, Loose, Message, PortId, PortManager, PortName, PortRef, Ticks,
+};
 
-pub use effect::{Creation, Effect, Effects, LogLevel, Minted, Sending, Target};
+pub use effect::{Creation, Effect, Effects, Gauges, LogLevel, Minted, Sending, Target};
 pub(crate) use record::{Answer, Record};
 
 use crate::{Exception, Limits, Refusal};
@@ -55,6 +57,8 @@ pub(crate) struct Facts {
     /// How far from a root the container was made.
     pub(crate) depth: u32,
     pub(crate) limits: Limits,
+    /// The end of the window in which the turn runs.
+    pub(crate) window_end: Ticks,
     /// What a replay must see again, and what the turn may burn.
     pub(crate) fuel: u64,
 }
@@ -65,11 +69,17 @@ pub struct Turn {
     facts: Facts,
     ports: PortManager,
     held: Vec<Held>,
+    /// How full the port is that leads here.
+    upward: Gauge,
     message_ports: u32,
     /// Where the answer goes, and whether something went there already.
     reply: Option<Handle>,
     replied: bool,
     bindings: Bindings,
+    /// How full the queues are behind ports that came or were made in this turn.
+    gauges: BTreeMap<PortId, Gauge>,
+    /// What this turn sent into queues, by port; `None` is the parent's.
+    sent: BTreeMap<Option<PortId>, u64>,
     bound: usize,
     effects: Effects,
     burnt: u64,
@@ -86,7 +96,10 @@ impl Turn {
             reply: wants_reply.then(|| Handle(came.len() as u32 - 1)),
             held: came.iter().map(|port| Held::Loose(port.clone())).collect(),
             replied: false,
+            upward: Gauge::default(),
             message_ports: came.len() as u32,
+            gauges: BTreeMap::new(),
+            sent: BTreeMap::new(),
             bound: ports.len(),
             facts,
             ports,
@@ -96,6 +109,19 @@ impl Turn {
             interrupt: None,
             mode,
         }
+    }
+
+    /// Knows how full the queues are behind the parent's port and those that came with the message.
+    pub(crate) fn with_gauges(mut self, upward: Gauge, hand: &Loose) -> Turn {
+        self.upward = upward;
+        for held in &self.held {
+            if let Held::Loose(reference) = held
+                && let Some(port) = hand.get(reference.port_id())
+            {
+                self.gauges.insert(reference.port_id(), port.outgoing.clone());
+            }
+        }
+        self
     }
 
     pub(crate) fn interruptible(mut self, by: Option<Arc<AtomicBool>>) -> Turn {
@@ -188,11 +214,14 @@ impl Turn {
             turn.bindings.nonce = nonce.next();
             let reference = PortRef::container(id, container_type);
             let at = turn.now();
+            let gauges = Gauges::default();
+            turn.gauges.insert(reference.port_id(), gauges.first.clone());
             turn.effects.push(Effect::Create(Creation {
                 reference: reference.clone(),
                 nonce,
                 data: data.to_vec(),
                 at,
+                gauges,
             }));
             Ok(turn.hold(Held::Loose(reference)))
         })
@@ -208,9 +237,13 @@ impl Turn {
             let nonce = turn.bindings.nonce;
             let id = turn.facts.id.child(nonce);
             turn.bindings.nonce = nonce.next();
-            turn.effects.push(Effect::Channel(Minted { id, nonce }));
-            let first = turn.hold(Held::Loose(PortRef::channel(id, End::First)));
-            turn.hold(Held::Loose(PortRef::channel(id, End::Second)));
+            let (gauges, ends) = (Gauges::default(), [End::First, End::Second]);
+            let [first, second] = ends.map(|end| PortRef::channel(id, end));
+            turn.gauges.insert(first.port_id(), gauges.second.clone());
+            turn.gauges.insert(second.port_id(), gauges.first.clone());
+            turn.effects.push(Effect::Channel(Minted { id, nonce, gauges }));
+            let first = turn.hold(Held::Loose(first));
+            turn.hold(Held::Loose(second));
             Ok(first)
         })?;
         Ok((first, Handle(first.0 + 1)))
@@ -469,6 +502,7 @@ impl Default for Facts {
             date_ms: 0,
             depth: 0,
             limits: Limits::default(),
+            window_end: Ticks::ZERO,
             fuel: 0,
         }
     }

@@ -100,6 +100,8 @@ impl Settings {
             ports_max: self.limits.ports_max as u64,
             effects_max: self.limits.effects_max as u64,
             depth_max: self.limits.depth_max,
+            queue_places_max: self.limits.queue_places_max,
+            container_fuel: self.limits.container_fuel,
         }
     }
 }
@@ -202,6 +204,8 @@ fn check_configuration(store: &dyn Store, given: &Configuration) -> Result<(), H
         ("ports_max", stored.ports_max, given.ports_max),
         ("effects_max", stored.effects_max, given.effects_max),
         ("depth_max", stored.depth_max.into(), given.depth_max.into()),
+        ("queue_places_max", stored.queue_places_max, given.queue_places_max),
+        ("container_fuel", stored.container_fuel, given.container_fuel),
     ];
     match fields.into_iter().find(|(_, stored, given)| stored != given) {
         Some((field, stored, given)) => Err(HypervisorError::Configuration {

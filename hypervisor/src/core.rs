@@ -23,9 +23,10 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use everturn_dag::{Batch, Space, Store, StoreError};
 use everturn_exo_interface::{ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
-use everturn_port_manager::{ContainerId, Loose, Port, PortId, ReceiptId, Ticks};
+use everturn_port_manager::{ContainerId, Gauge, Loose, Port, PortId, ReceiptId, Taken, Ticks};
 
 pub(crate) use requests::Command;
+use roads::QueueId;
 use runner::Runner;
 use window::Pool;
 
@@ -96,6 +97,10 @@ pub(crate) struct Core {
     loose: Loose,
     /// Who bound an end of a channel last.
     ends: BTreeMap<PortId, ContainerId>,
+    /// How full queues were that are gone, for their senders in the same window.
+    gone: BTreeMap<QueueId, Gauge>,
+    /// Whether the store has any of these.
+    places_stored: bool,
     clock: Clock,
     receipts: BTreeMap<ReceiptId, Awaited>,
     next_receipt: u64,
@@ -163,6 +168,8 @@ impl Core {
             schedule: BTreeSet::new(),
             loose: Loose::default(),
             ends: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            places_stored: true,
             clock,
             receipts: BTreeMap::new(),
             next_receipt: 0,
@@ -191,6 +198,11 @@ impl Core {
         })?;
         failed.map_or(Ok(()), Err)?;
         self.loose.take_changed();
+        if let Some(bytes) = self.store.get(Space::Meta, keys::PLACES)? {
+            let places: Vec<(QueueId, Taken)> = keys::decode("the places of queues that are gone", &bytes)?;
+            self.gone = places.into_iter().map(|(id, taken)| (id, Gauge::of_gone(taken))).collect();
+        }
+        self.join_gauges();
         for (id, exo) in &mut self.running {
             exo.ports_read();
             self.schedule.extend(exo.ports().next().map(|head| (head.at, *id)));
@@ -290,6 +302,15 @@ impl Core {
         }
         if !open.batch.is_empty() || !open.deleted.is_empty() {
             open.batch.put(Space::Meta, keys::CLOCK, keys::encode("the clock", &self.clock)?);
+            let places = self.places_to_return();
+            match (places.is_empty(), std::mem::replace(&mut self.places_stored, !places.is_empty())) {
+                (false, _) => {
+                    let places = keys::encode("the places of queues that are gone", &places)?;
+                    open.batch.put(Space::Meta, keys::PLACES, places);
+                }
+                (true, true) => open.batch.delete(Space::Meta, keys::PLACES),
+                (true, false) => {}
+            }
         }
         let commit = Commit {
             number: self.cut,

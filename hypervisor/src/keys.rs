@@ -3,6 +3,7 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | meta | `clock` | dag-cbor [`Clock`] |
+//! | meta | `places` | places of queues that are gone, given back at the end of the window |
 //! | meta | `configuration` | dag-cbor [`Configuration`] |
 //! | runtime | id | dag-cbor `RuntimeRecord` |
 //! | runtime | id `f`, and the end of a channel | dag-cbor `Port` that is loose: bound nowhere |
@@ -21,6 +22,7 @@ use everturn_port_manager::{ContainerId, End, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) const CLOCK: &[u8] = b"clock";
+pub(crate) const PLACES: &[u8] = b"places";
 pub(crate) const CONFIGURATION: &[u8] = b"configuration";
 
 /// How far the schedule has come.
@@ -44,6 +46,8 @@ pub(crate) struct Configuration {
     pub(crate) ports_max: u64,
     pub(crate) effects_max: u64,
     pub(crate) depth_max: u32,
+    pub(crate) queue_places_max: u64,
+    pub(crate) container_fuel: u64,
 }
 
 pub(crate) fn record(id: ContainerId) -> Vec<u8> {

@@ -54,6 +54,7 @@ pub(crate) fn plan(
             holder: parent,
             moves: VecDeque::new(),
             depth,
+            burnt: 0,
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: true,

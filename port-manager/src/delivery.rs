@@ -101,4 +101,9 @@ impl Delivery {
     pub fn is_durable(&self) -> bool {
         self.receipt.is_none() || self.kind == Kind::Create
     }
+
+    /// Whether it takes one of its queue's places. Exceptions, closes, creations and deletions have places of their own.
+    pub fn is_counted(&self) -> bool {
+        self.kind == Kind::Message
+    }
 }

@@ -4,6 +4,7 @@
 //! what a turn did; the hypervisor puts messages in. Nothing here knows how a message is handled.
 
 mod delivery;
+mod gauge;
 mod id;
 mod loose;
 mod manager;
@@ -12,6 +13,7 @@ mod queue;
 mod ticks;
 
 pub use delivery::{Delivery, Kind, Message, ReceiptId, Reply};
+pub use gauge::{Gauge, Taken};
 pub use id::{ContainerId, Nonce};
 pub use loose::Loose;
 pub use manager::{Bindings, Head, PortManager, Source};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Delivery, Port, PortId};
+use crate::{Delivery, Gauge, Port, PortId};
 
 /// Loose ports by id, and which of them changed since that was last asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,15 @@ impl Loose {
     pub fn append(&mut self, other: Loose) {
         self.changed.extend(other.changed);
         self.ports.extend(other.ports);
+    }
+
+    /// Gives each port the gauge of the queue that it fills, after ports were read from a store.
+    pub fn join_gauges(&mut self, mut of: impl FnMut(&Port) -> Option<Gauge>) {
+        for port in self.ports.values_mut() {
+            if let Some(gauge) = of(port) {
+                port.outgoing = gauge;
+            }
+        }
     }
 
     /// Which ports became loose, changed, or are loose no more.

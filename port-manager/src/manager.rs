@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, Delivery, Kind, Life, Loose, Nonce, Port, PortId, PortName, PortRef, Queue, Ticks};
+use crate::{
+    ContainerId, Delivery, Gauge, Kind, Life, Loose, Nonce, Port, PortId, PortName, PortRef, Queue, Ticks,
+};
 
 /// Where a message waits.
 ///
@@ -168,16 +170,17 @@ impl PortManager {
         }
     }
 
-    /// Takes the next message, with where it waited. One that was the last of its port closes that.
-    pub fn pop(&mut self) -> Option<(Source, Delivery)> {
+    /// Takes the next message, with where it waited, in the window with this end. One that was the last of its port closes
+    /// that.
+    pub fn pop(&mut self, window_end: Ticks) -> Option<(Source, Delivery)> {
         let source = self.heads.pop_first()?.source;
         let delivery = match &source {
-            Source::Parent => self.entry.pop()?,
+            Source::Parent => self.entry.pop(window_end)?,
             Source::Notice(child) => self.notices.remove(child)?,
             Source::Named(name) => {
                 let port = self.ports.get_mut(name)?;
                 self.touched.insert(name.clone());
-                let delivery = port.queue.pop()?;
+                let delivery = port.queue.pop(window_end)?;
                 if delivery.kind == Kind::Close {
                     port.life = Life::Closed;
                 }
@@ -218,6 +221,25 @@ impl PortManager {
     pub fn forget(&mut self, id: PortId) -> Option<Port> {
         let name = self.names.get(&id)?.clone();
         self.take(&name)
+    }
+
+    /// The queue of the entry port.
+    pub fn entry(&self) -> &Queue {
+        &self.entry
+    }
+
+    /// Shows how full the entry port is by this gauge: that of the port that leads here. For a new container.
+    pub fn set_entry_gauge(&mut self, gauge: Gauge) {
+        self.entry.set_gauge(gauge);
+    }
+
+    /// Gives each bound port the gauge of the queue that it fills, after ports were read from a store.
+    pub fn join_gauges(&mut self, mut of: impl FnMut(&Port) -> Option<Gauge>) {
+        for port in self.ports.values_mut() {
+            if let Some(gauge) = of(port) {
+                port.outgoing = gauge;
+            }
+        }
     }
 
     /// Receipts that wait on messages which wait here.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, Queue};
+use crate::{ContainerId, Gauge, Queue};
 
 /// A name under which a container binds a port. Ordered by its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,11 +90,12 @@ impl TryFrom<u8> for End {
 }
 
 /// Which port: the one that leads to a container, or one end of a channel. There is exactly one port of each id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PortId {
     /// The container that it leads to, or the channel.
     pub of: ContainerId,
     /// Which end, of a channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
 }
 
@@ -169,11 +170,14 @@ pub struct Port {
     /// Whether more may come.
     #[serde(default)]
     pub life: Life,
+    /// How full the queue is that this port fills.
+    #[serde(skip)]
+    pub outgoing: Gauge,
 }
 
 impl Port {
     /// A new port without messages.
     pub fn new(reference: PortRef) -> Port {
-        Port { reference, queue: Queue::default(), life: Life::Open }
+        Port { reference, queue: Queue::default(), life: Life::Open, outgoing: Gauge::default() }
     }
 }

@@ -4,25 +4,48 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Delivery, Ticks};
+use crate::gauge::Taken;
+use crate::{Delivery, Gauge, Ticks};
 
 /// First in, first out. Delivery ticks never fall from one message to the next: one that comes later with a lower
 /// tick (its sender's clock is behind that of the sender before, or the port was bound anew) takes that of its predecessor.
 ///
 /// Pushing a message and raising the floor commute, so it does not matter which of two containers of one window, the one
 /// that binds a port and the one that sends through it, was carried out first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Record")]
 pub struct Queue {
-    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     waiting: VecDeque<Delivery>,
     /// The least delivery tick that the next message gets.
-    #[serde(default, skip_serializing_if = "is_zero")]
     floor: Ticks,
+    gauge: Gauge,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    #[serde(default)]
+    waiting: VecDeque<Delivery>,
+    #[serde(default)]
+    floor: Ticks,
+    #[serde(default)]
+    taken: Taken,
+}
+
+impl From<Record> for Queue {
+    fn from(record: Record) -> Queue {
+        let counted = record.waiting.iter().filter(|delivery| delivery.is_counted()).count();
+        let gauge = Gauge::of(counted as u64, record.taken);
+        Queue { waiting: record.waiting, floor: record.floor, gauge }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(ticks: &Ticks) -> bool {
     *ticks == Ticks::ZERO
+}
+
+fn is_none_taken(taken: &Taken) -> bool {
+    taken.messages == 0
 }
 
 impl Queue {
@@ -33,9 +56,30 @@ impl Queue {
         self.waiting.push_back(delivery);
     }
 
-    /// Takes the first message.
-    pub fn pop(&mut self) -> Option<Delivery> {
-        self.waiting.pop_front()
+    /// Takes the first message, in the window with this end.
+    pub fn pop(&mut self, window_end: Ticks) -> Option<Delivery> {
+        let delivery = self.waiting.pop_front()?;
+        if delivery.is_counted() {
+            self.gauge.taken(window_end);
+        }
+        Some(delivery)
+    }
+
+    /// The queue goes, with what waits: its sender gets the places back, as if all had been taken.
+    pub fn free(&self, window_end: Ticks) {
+        for _ in self.iter().filter(|delivery| delivery.is_counted()) {
+            self.gauge.taken(window_end);
+        }
+    }
+
+    /// How full it is.
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+
+    /// Shows how full it is by this gauge from now on. For an empty queue.
+    pub fn set_gauge(&mut self, gauge: Gauge) {
+        self.gauge = gauge;
     }
 
     /// The first message.
@@ -69,7 +113,13 @@ impl Queue {
     /// What is kept over a restart: all but the inputs of hosts that wait for a receipt.
     pub(crate) fn durable(&self) -> impl Serialize {
         let waiting = self.iter().filter(|delivery| delivery.is_durable()).collect();
-        Durable { waiting, floor: self.floor }
+        Durable { waiting, floor: self.floor, taken: self.gauge.last_taken() }
+    }
+}
+
+impl Serialize for Queue {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.durable().serialize(to)
     }
 }
 
@@ -80,4 +130,6 @@ struct Durable<'a> {
     waiting: Vec<&'a Delivery>,
     #[serde(skip_serializing_if = "is_zero")]
     floor: Ticks,
+    #[serde(skip_serializing_if = "is_none_taken")]
+    taken: Taken,
 }

@@ -15,6 +15,13 @@ impl Ticks {
     /// Later than everything: "when idle".
     pub const MAX: Ticks = Ticks(u64::MAX);
 
+    /// The end of the window of this length that the point lies in: windows are `[k * length, (k + 1) * length)`.
+    #[must_use]
+    pub fn window_end(self, length: Ticks) -> Ticks {
+        let length = length.0.max(1);
+        Ticks((self.0 / length).saturating_add(1).saturating_mul(length))
+    }
+
     /// This point, `span` later; the end of time at the latest.
     #[must_use]
     pub fn after(self, span: Ticks) -> Ticks {

@@ -1,6 +1,6 @@
 //! What a turn wants to happen, in the order in which it asked.
 
-use everturn_port_manager::{ContainerId, Kind, Message, Nonce, PortRef, Ticks};
+use everturn_port_manager::{ContainerId, Gauge, Kind, Message, Nonce, PortRef, Ticks};
 
 /// One thing that should happen when the turn is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,15 +39,28 @@ pub struct Creation {
     pub data: Vec<u8>,
     /// The creator's ticks.
     pub at: Ticks,
+    /// How full its entry port will be, and the port to it.
+    pub gauges: Gauges,
 }
 
-/// An id that was minted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How full two queues are that belong together: those of a child and of the port to it, or of the ends of a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// The child's entry port; or the first end.
+    pub first: Gauge,
+    /// The port to the child; or the second end.
+    pub second: Gauge,
+}
+
+/// A channel to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Minted {
-    /// The id.
+    /// Its id.
     pub id: ContainerId,
-    /// The nonce from which it was minted.
+    /// The nonce from which that was minted.
     pub nonce: Nonce,
+    /// How full its ends will be.
+    pub gauges: Gauges,
 }
 
 /// By which way a message goes.
@@ -72,6 +85,8 @@ pub struct Sending {
     pub message: Message,
     /// The sender's ticks.
     pub at: Ticks,
+    /// How full the receiver's queue is.
+    pub gauge: Gauge,
 }
 
 /// How loud a line is.

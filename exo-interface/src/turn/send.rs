@@ -1,6 +1,6 @@
 //! What a turn sends: through which ports, what may travel, and how an answer finds its way.
 
-use everturn_port_manager::{ContainerId, Kind, Life, Message, PortRef, Reply, Ticks};
+use everturn_port_manager::{ContainerId, Gauge, Kind, Life, Message, PortRef, Reply, Ticks};
 
 use super::record::Call;
 use super::{Effect, Handle, Held, Sending, Target, Turn};
@@ -12,7 +12,7 @@ impl Turn {
     /// # Errors
     /// [`Refusal::InvalidPort`], [`Refusal::Closed`], [`Refusal::PortBound`] (one of the moved ports is bound),
     /// [`Refusal::ThroughItself`], [`Refusal::NotOverChannel`] (a container's port over a channel),
-    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`].
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`], [`Refusal::QueueFull`].
     pub fn send(
         &mut self,
         port: Handle,
@@ -52,7 +52,14 @@ impl Turn {
             let at = turn.now();
             let message = Message { data: data.to_vec(), ..Message::default() };
             turn.replied |= turn.reply == Some(port);
-            turn.effects.push(Effect::Send(Sending { to, through, kind: Kind::Exception, message, at }));
+            turn.effects.push(Effect::Send(Sending {
+                to,
+                through,
+                kind: Kind::Exception,
+                message,
+                at,
+                gauge: Gauge::default(),
+            }));
             Ok(0)
         })
         .map(|_| ())
@@ -76,13 +83,14 @@ impl Turn {
             if reply == Reply::LastPort && !moved.last().is_some_and(PortRef::is_channel) {
                 return Err(Refusal::InvalidPort);
             }
+            let gauge = turn.take_place(&through)?;
             for handle in ports {
                 turn.held[handle.0 as usize] = Held::Gone;
             }
             let at = turn.now();
             let message = Message { data: data.to_vec(), ports: moved, priority, reply };
             turn.replied |= turn.reply == Some(port);
-            turn.effects.push(Effect::Send(Sending { to, through, kind: Kind::Message, message, at }));
+            turn.effects.push(Effect::Send(Sending { to, through, kind: Kind::Message, message, at, gauge }));
             Ok(0)
         })
         .map(|_| ())
@@ -95,8 +103,38 @@ impl Turn {
             return;
         }
         let message = Message { data: data.clone(), ..Message::default() };
-        let through = Target::Port(port.clone());
-        self.effects.push(Effect::Send(Sending { to: port.id, through, kind: Kind::Message, message, at }));
+        let (to, through) = (port.id, Target::Port(port.clone()));
+        let gauge = self.gauge(&through);
+        self.effects.push(Effect::Send(Sending { to, through, kind: Kind::Message, message, at, gauge }));
+    }
+
+    /// Takes a place in the queue behind a port, if there is one.
+    fn take_place(&mut self, through: &Target) -> Result<Gauge, Refusal> {
+        let gauge = self.gauge(through);
+        let key = match through {
+            Target::Parent => None,
+            Target::Port(port) => Some(port.port_id()),
+        };
+        let in_use = gauge.in_use(self.facts.window_end);
+        let sent = self.sent.entry(key).or_default();
+        if in_use + *sent >= self.facts.limits.queue_places_max {
+            return Err(Refusal::QueueFull);
+        }
+        *sent += 1;
+        Ok(gauge)
+    }
+
+    /// How full the queue behind a port is.
+    fn gauge(&self, through: &Target) -> Gauge {
+        match through {
+            Target::Parent => self.upward.clone(),
+            Target::Port(port) => {
+                let id = port.port_id();
+                let bound = || self.ports.name_of(id).and_then(|name| self.ports.get(name));
+                let gauge = self.gauges.get(&id).or_else(|| bound().map(|port| &port.outgoing));
+                gauge.cloned().unwrap_or_default()
+            }
+        }
     }
 
     fn movable(&self, ports: &[Handle], through: &Target) -> Result<Vec<PortRef>, Refusal> {

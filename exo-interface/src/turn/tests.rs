@@ -148,11 +148,40 @@ fn a_closed_port_takes_nothing_more() {
         receipt: None,
     };
     manager.push_port(port(0).port_id(), close).unwrap();
-    manager.pop();
+    manager.pop(Ticks(1));
     let mut turn = Turn::open(Facts::default(), manager, None, live());
     let a = turn.get("a").unwrap();
     assert_eq!(turn.send(a, NULL, &[], 0), Err(Refusal::Closed));
     turn.delete("a").unwrap();
+}
+
+#[test]
+fn a_queue_that_is_full_refuses_until_the_next_window() {
+    let limits = Limits { queue_places_max: 2, ..Limits::default() };
+    let facts = Facts { limits, window_end: Ticks(10), ..Facts::default() };
+    let mut turn = Turn::open(facts, bound(), None, live());
+    let a = turn.get("a").unwrap();
+    turn.send(a, NULL, &[], 0).unwrap();
+    turn.send(a, NULL, &[], 0).unwrap();
+    assert_eq!(turn.send(a, NULL, &[], 0), Err(Refusal::QueueFull));
+    let child = turn.create("t", NULL).unwrap();
+    turn.send(child, NULL, &[], 0).unwrap();
+    let manager = bound();
+    let gauge = manager.get(&PortName::new("a").unwrap()).unwrap().outgoing.clone();
+    gauge.sent();
+    gauge.sent();
+    gauge.taken(Ticks(10));
+    let mut same = Turn::open(facts, manager.clone(), None, live());
+    let a = same.get("a").unwrap();
+    assert_eq!(
+        same.send(a, NULL, &[], 0),
+        Err(Refusal::QueueFull),
+        "whoever ran first, the place is not free yet"
+    );
+    let mut next = Turn::open(Facts { window_end: Ticks(20), ..facts }, manager, None, live());
+    let a = next.get("a").unwrap();
+    next.send(a, NULL, &[], 0).unwrap();
+    assert_eq!(next.send(a, NULL, &[], 0), Err(Refusal::QueueFull));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use everturn_exo_interface::{
     Creation, Done, Effect, Exception, ExoInterface, Life, Minted, Sending, Stepped, Target,
 };
-use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, Reply, Ticks};
+use everturn_port_manager::{ContainerId, Delivery, Kind, Message, Nonce, PortId, Reply, Ticks};
 use serde::Serialize;
 
 use super::{Awaited, Core};
@@ -93,11 +93,11 @@ impl Core {
         let lookahead = self.runner.lookahead();
         match effect {
             Effect::Create(creation) => self.create(sender, creation),
-            Effect::Channel(minted) => self.mint(sender.id, minted),
-            Effect::Send(Sending { to, through, kind, message, at }) => {
+            Effect::Channel(Minted { id, nonce, .. }) => self.mint(sender.id, id, nonce),
+            Effect::Send(Sending { to, through, kind, message, at, gauge }) => {
                 let at = at.after(lookahead);
                 sent.push(Sent { to, at });
-                self.route(sender.id, &through, stamp(sender, kind, message, at));
+                self.dispatch(sender.id, &through, gauge, stamp(sender, kind, message, at));
             }
             Effect::Delete { port, at } => self.drop_port(&port, at.after(lookahead)),
             Effect::Log { level, text } => {
@@ -113,16 +113,18 @@ impl Core {
     }
 
     /// Keeps the node that an id is the address of.
-    fn mint(&mut self, by: ContainerId, minted: Minted) {
-        keys::keep_id(&mut self.open.batch, minted.id, by.child_node(minted.nonce));
+    fn mint(&mut self, by: ContainerId, id: ContainerId, nonce: Nonce) {
+        keys::keep_id(&mut self.open.batch, id, by.child_node(nonce));
     }
 
     fn create(&mut self, creator: Sender, creation: Creation) {
-        let Creation { reference, nonce, data, at } = creation;
+        let Creation { reference, nonce, data, at, gauges } = creation;
         let id = reference.id;
-        self.mint(creator.id, Minted { id, nonce });
+        self.mint(creator.id, id, nonce);
         let depth = self.running.get(&creator.id).map_or(0, |exo| exo.record().depth);
-        let exo = ExoInterface::create(id, reference.container_type, Some((creator.id, depth)));
+        let mut exo = ExoInterface::create(id, reference.container_type, Some((creator.id, depth)));
+        exo.ports_mut().set_entry_gauge(gauges.first);
+        exo.set_upward(gauges.second);
         self.running.insert(id, Box::new(exo));
         let message = Message { data, ..Message::default() };
         self.put(id, stamp(creator, Kind::Create, message, at.after(self.runner.lookahead())));

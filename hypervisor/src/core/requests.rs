@@ -245,6 +245,7 @@ impl Core {
             self.running.insert(id, Box::new(ExoInterface::resume(id, record)));
         }
         self.join(ends);
+        self.join_gauges();
     }
 
     /// Takes in ends of channels. One whose other end is nowhere is closed.

@@ -5,16 +5,37 @@
 //! the order of the one container that writes to the queue; and what is lost with a queue is lost at the window's end,
 //! whether it came before or after the queue went.
 
+use std::collections::BTreeMap;
+
 use everturn_exo_interface::Target;
-use everturn_port_manager::{ContainerId, Delivery, Kind, PortId, PortRef, Ticks};
+use everturn_port_manager::{ContainerId, Delivery, Gauge, Kind, Port, PortId, PortRef, Queue, Taken, Ticks};
+use serde::{Deserialize, Serialize};
 
 use super::Core;
 use super::effects::{Sender, null_message, stamp};
 use crate::keys;
 
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It waits in a queue.
+    Waits,
+    /// Nobody can take it any more.
+    Lost,
+}
+
+/// Which queue: a container's entry port, or a port's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum QueueId {
+    /// What the parent fills.
+    Entry(ContainerId),
+    /// What comes out of a port.
+    Port(PortId),
+}
+
 impl Core {
     /// Puts a message where it is to wait. One for a container that is gone goes with its ports.
-    pub(super) fn route(&mut self, from: ContainerId, through: &Target, delivery: Delivery) {
+    pub(super) fn route(&mut self, from: ContainerId, through: &Target, delivery: Delivery) -> Arrival {
         match through {
             Target::Parent => self.push_through(PortId::container(from), delivery),
             Target::Port(port) => match port.port_id().peer() {
@@ -24,8 +45,36 @@ impl Core {
         }
     }
 
+    /// Routes what a turn sent. If nobody can take it, its place is free again from the next window on.
+    pub(super) fn dispatch(&mut self, from: ContainerId, through: &Target, gauge: Gauge, delivery: Delivery) {
+        let counted = delivery.is_counted();
+        if self.route(from, through, delivery) == Arrival::Lost && counted {
+            gauge.taken(self.clock.window_end);
+            let queue = match through {
+                Target::Parent => QueueId::Port(PortId::container(from)),
+                Target::Port(port) => port.port_id().peer().map_or(QueueId::Entry(port.id), QueueId::Port),
+            };
+            self.gone.insert(queue, gauge);
+        }
+    }
+
+    /// A queue goes with what waits in it.
+    fn free(&mut self, id: QueueId, queue: &Queue) {
+        if !queue.is_empty() || queue.gauge().last_taken().window_end == self.clock.window_end {
+            queue.free(self.clock.window_end);
+            self.gone.insert(id, queue.gauge().clone());
+        }
+    }
+
+    /// Places of queues that are gone, which their senders get back at the end of this window. Earlier ones are back.
+    pub(super) fn places_to_return(&mut self) -> Vec<(QueueId, Taken)> {
+        let window_end = self.clock.window_end;
+        self.gone.retain(|_, gauge| gauge.last_taken().window_end == window_end);
+        self.gone.iter().map(|(id, gauge)| (*id, gauge.last_taken())).collect()
+    }
+
     /// Puts a message into a container's entry port.
-    pub(super) fn put(&mut self, to: ContainerId, delivery: Delivery) {
+    pub(super) fn put(&mut self, to: ContainerId, delivery: Delivery) -> Arrival {
         if !self.running.contains_key(&to) {
             return self.lose(delivery);
         }
@@ -36,11 +85,12 @@ impl Core {
         }
         self.open.touched.insert(to);
         self.reschedule(to);
+        Arrival::Waits
     }
 
     /// Lets a message come out of a port, wherever that is: bound, or in flight itself.
-    pub(super) fn push_through(&mut self, port: PortId, delivery: Delivery) {
-        let Err(delivery) = self.loose.push(port, delivery) else { return };
+    pub(super) fn push_through(&mut self, port: PortId, delivery: Delivery) -> Arrival {
+        let Err(delivery) = self.loose.push(port, delivery) else { return Arrival::Waits };
         let holder = match port.end {
             Some(_) => self.ends.get(&port).copied(),
             None => self.running.get(&port.of).and_then(|exo| exo.record().holder),
@@ -52,17 +102,19 @@ impl Core {
         let pushed = self.running.get_mut(&holder).map(|exo| exo.ports_mut().push_port(port, *delivery));
         self.open.touched.insert(holder);
         self.reschedule(holder);
-        if let Some(Err(delivery)) = pushed {
-            self.lose(*delivery);
+        match pushed {
+            Some(Err(delivery)) => self.lose(*delivery),
+            _ => Arrival::Waits,
         }
     }
 
     /// A message that nobody can take any more: its ports go.
-    fn lose(&mut self, delivery: Delivery) {
+    fn lose(&mut self, delivery: Delivery) -> Arrival {
         let at = self.clock.window_end;
         for port in &delivery.message.ports {
             self.drop_port(port, at);
         }
+        Arrival::Lost
     }
 
     /// A port goes, and what it leads to learns of it: a container ends, the other end of a channel is closed. What
@@ -73,6 +125,7 @@ impl Core {
             let id = port.port_id();
             let by = Sender { id: port.id, date_ms: 0 };
             if let Some(loose) = self.loose.take(id) {
+                self.free(QueueId::Port(id), &loose.queue);
                 self.lose_queued(loose.queue.iter(), &mut gone);
             }
             self.ends.remove(&id);
@@ -124,6 +177,33 @@ impl Core {
         }
     }
 
+    /// Lets every port know how full the queue is that it fills, after they were read from a store.
+    pub(super) fn join_gauges(&mut self) {
+        let bound = self.running.values().flat_map(|exo| exo.ports().iter().map(|(_, port)| port));
+        let loose = self.loose.iter().map(|(_, port)| port);
+        let queues: BTreeMap<PortId, Gauge> =
+            bound.chain(loose).map(|port| (port.reference.port_id(), port.queue.gauge().clone())).collect();
+        let (gone, mut entries) = (&self.gone, BTreeMap::new());
+        for (id, exo) in &mut self.running {
+            entries.insert(*id, exo.ports().entry().gauge().clone());
+            let upward = PortId::container(*id);
+            if let Some(gauge) = queues.get(&upward).or_else(|| gone.get(&QueueId::Port(upward))) {
+                exo.set_upward(gauge.clone());
+            }
+        }
+        let of = |port: &Port| match port.reference.port_id().peer() {
+            Some(peer) => queues.get(&peer).or_else(|| gone.get(&QueueId::Port(peer))).cloned(),
+            None => {
+                let id = port.reference.id;
+                entries.get(&id).or_else(|| gone.get(&QueueId::Entry(id))).cloned()
+            }
+        };
+        self.loose.join_gauges(of);
+        for exo in self.running.values_mut() {
+            exo.ports_mut().join_gauges(of);
+        }
+    }
+
     /// Takes a container out; gives the ports that it held, and those in messages that it will not take.
     fn take_out(&mut self, id: ContainerId, at: Ticks) -> Vec<(PortRef, Ticks)> {
         self.unschedule(id);
@@ -131,6 +211,10 @@ impl Core {
         for receipt in exo.ports().receipts() {
             // Dropping the sender tells the host that the container is gone.
             self.receipts.remove(&receipt);
+        }
+        self.free(QueueId::Entry(id), exo.ports().entry());
+        for (_, port) in exo.ports().iter() {
+            self.free(QueueId::Port(port.reference.port_id()), &port.queue);
         }
         self.open.touched.remove(&id);
         self.newest.remove(&id);

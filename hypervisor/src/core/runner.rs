@@ -102,7 +102,6 @@ impl Runner {
 
     /// The end of the window that a delivery tick lies in.
     pub(super) fn window_end(&self, at: Ticks) -> Ticks {
-        let lookahead = self.lookahead().0;
-        Ticks((at.0 / lookahead).saturating_add(1).saturating_mul(lookahead))
+        at.window_end(self.lookahead())
     }
 }

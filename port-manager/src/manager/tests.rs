@@ -27,7 +27,7 @@ fn with_ports(names: &[(&str, u64)]) -> PortManager {
 }
 
 fn drain(manager: &mut PortManager) -> Vec<u8> {
-    std::iter::from_fn(|| manager.pop()).map(|(_, delivery)| delivery.message.data[0]).collect()
+    std::iter::from_fn(|| manager.pop(Ticks(1))).map(|(_, delivery)| delivery.message.data[0]).collect()
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn delivery_ticks_of_one_port_never_fall() {
     let mut manager = with_ports(&[("a", 1)]);
     manager.push_port(port(1), delivery(8, 0, 1)).unwrap();
     manager.push_port(port(1), delivery(3, 0, 2)).unwrap();
-    manager.pop();
+    manager.pop(Ticks(1));
     assert_eq!(manager.next().unwrap().at, Ticks(8), "a queue never goes back in time");
 }
 
@@ -112,7 +112,7 @@ fn the_last_message_closes_its_port() {
     let mut manager = with_ports(&[("a", 1)]);
     manager.push_port(port(1), Delivery { kind: Kind::Close, ..delivery(3, 0, 1) }).unwrap();
     assert_eq!(manager.get(&name("a")).unwrap().life, Life::Open);
-    manager.pop();
+    manager.pop(Ticks(1));
     assert_eq!(manager.get(&name("a")).unwrap().life, Life::Closed);
 }
 
