@@ -19,6 +19,8 @@ pub(crate) mod memory;
 pub(crate) mod modules;
 pub(crate) mod program;
 pub(crate) mod rows;
+#[cfg(test)]
+mod suite;
 pub(crate) mod syscalls;
 pub(crate) mod user;
 

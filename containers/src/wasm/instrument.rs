@@ -51,6 +51,9 @@ pub(crate) enum Nature {
     Engine,
     /// A user's module.
     User,
+    /// A module of the WebAssembly test suite: as a user's, but its segments and its start function stay.
+    #[cfg(test)]
+    Alone,
 }
 
 impl Nature {

@@ -111,3 +111,58 @@ fn calls_that_nest_too_deeply_end_at_the_same_depth() {
     let down = guest.function::<u32, ()>("down").unwrap();
     assert!(matches!(guest.call(&down, 1_000, 1_000_000).unwrap(), Ended::Returned(())));
 }
+
+/// A function of each shape that makes frames large, as text: its locals, and what it does around the call of itself.
+fn heavy_frames() -> Vec<(&'static str, String, String)> {
+    let kept = |ty: &str, count: u32, load: &str, drop: &str| {
+        let set = (0..count).map(|n| format!("(local.set $x{n} ({load} (i32.const {})))", 16 * (n % 4_000)));
+        let used = (0..count).map(|n| drop.replace('?', &format!("(local.get $x{n})")));
+        let locals = (0..count).map(|n| format!("(local $x{n} {ty})"));
+        let body = set.chain(["(call $down)".to_owned()]).chain(used).collect::<String>();
+        (locals.collect::<String>(), body)
+    };
+    let of_64 = "(i64.store (i32.const 0) (i64.add (i64.load (i32.const 0)) ?))";
+    let of_128 = "(v128.store (i32.const 0) (v128.xor (v128.load (i32.const 0)) ?))";
+    let (few, few_body) = kept("i64", 3, "i64.load", of_64);
+    let (many, many_body) = kept("i64", 2_000, "i64.load", of_64);
+    let (vectors, vectors_body) = kept("v128", 2_000, "v128.load", of_128);
+    let (phased, one_phase) = kept("i64", 40, "i64.load", of_64);
+    let operands = "(i64.load (i32.const 8))".repeat(900) + "(call $down)" + &"i64.add ".repeat(899) + "drop";
+    let loops: String =
+        (0..150).map(|n| format!("(local.set $x{n} (i64.add (local.get $x{n}) (i64.const {n})))")).collect();
+    let nested =
+        "(loop ".repeat(150) + &loops + "(call $down)" + &"(br_if 0 (i32.load (i32.const 4))))".repeat(150);
+    let looped = (0..150).map(|n| format!("(local $x{n} i64)")).collect::<String>();
+    vec![
+        ("few locals", few, few_body),
+        ("many locals", many, many_body),
+        ("vectors", vectors, vectors_body),
+        ("phases, each with values of its own", phased, one_phase.repeat(40)),
+        ("operands", String::new(), operands),
+        ("nested loops that change every local", looped, nested),
+    ]
+}
+
+#[test]
+fn the_count_of_depth_ends_before_the_native_stack() {
+    for (shape, locals, body) in heavy_frames() {
+        let wat = format!(
+            r#"(module (memory (export "memory") 1) (func (export "everturn_message") (param i32))
+                (func $down (export "down") {locals} {body}))"#
+        );
+        let ended = crate::wasm::config::on_guest_stack(move || {
+            let program = program(&wat, TrackerKind::Compare)?;
+            let mut guest = Guest::start(&program, program.heap(1 << 20)?)?;
+            let down = guest.function::<(), ()>("down")?;
+            guest.call(&down, (), 100_000_000_000)
+        });
+        assert!(
+            matches!(ended, Ok(Ended::TooDeep)),
+            "{shape}: {}",
+            match ended {
+                Ok(_) => "it ended in another way".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        );
+    }
+}

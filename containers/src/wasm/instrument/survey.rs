@@ -15,7 +15,9 @@ use crate::wasm::program::WasmError;
 const WASM_PAGE_BYTES: u64 = 65_536;
 
 /// What user modules may be made of, as `config` turns it on in the engine.
-pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST);
+/// References to the host (`externref`) want a collector, which is not compiled in.
+const FEATURES: WasmFeatures =
+    WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
 
 #[derive(Default)]
 pub(super) struct Survey {
