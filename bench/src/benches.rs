@@ -1,5 +1,6 @@
 //! The benchmarks, one file each, in the order of the table.
 
+mod actors;
 mod dirty;
 mod durable;
 mod heaps;
@@ -22,7 +23,7 @@ pub(crate) struct Bench {
 }
 
 /// All of them.
-pub(crate) const BENCHES: [Bench; 8] = [
+pub(crate) const BENCHES: [Bench; 9] = [
     Bench { name: "warm", about: "a JS turn without a disk", run: warm::run },
     Bench {
         name: "durable",
@@ -38,6 +39,11 @@ pub(crate) const BENCHES: [Bench; 8] = [
     Bench { name: "native", about: "the wasm engine against QuickJS compiled natively", run: native::run },
     Bench { name: "reload", about: "waking a container that is only on the disk", run: reload::run },
     Bench { name: "many", about: "a thousand containers in memory", run: many::run },
+    Bench {
+        name: "actors",
+        about: "containers that talk to each other, and roots of many",
+        run: actors::run,
+    },
     Bench { name: "start", about: "the program's start", run: start::run },
 ];
 

@@ -209,3 +209,11 @@ fn a_moved_child_speaks_to_its_new_parent() {
         assert_eq!(world.state_root(), root);
     }
 }
+
+#[test]
+fn a_name_that_nothing_is_bound_under_is_undefined() {
+    let mut world = World::new(&parent(""));
+    assert_eq!(world.eval("`${ports.get('missing')} ${typeof ports.get('c')}`"), "'undefined object'");
+    let text = world.line("ports.unbind('missing')").unwrap_err().text;
+    assert!(text.contains("no port is bound under this name"), "{text}");
+}

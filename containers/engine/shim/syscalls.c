@@ -1,7 +1,7 @@
 /* The syscalls as JS functions: `ports`, `send`, `self`. */
 #include "ports.h"
 
-enum { HANDLES_MAX = 256, NOT_BOUND = -1 };
+enum { HANDLES_MAX = 256, NOT_BOUND = -2 };
 
 static JSValue ports_create(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
 {
