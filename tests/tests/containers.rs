@@ -116,7 +116,7 @@ fn refusals_are_errors_that_a_program_can_catch() {
         world.eval(&format!("try {{ {line}; 'done' }} catch (e) {{ e.name + ': ' + e.message }}"))
     };
     assert!(refusal(&mut world, "ports.bind('a', ports.create('js', ''))").contains("in use"));
-    assert!(refusal(&mut world, "ports.get('missing')").contains("no port"));
+    assert!(refusal(&mut world, "ports.unbind('missing')").contains("no port"));
     assert!(refusal(&mut world, "ports.bind('b', ports.get('a'))").contains("bound"));
     assert!(refusal(&mut world, "ports.bind('', ports.create('js', ''))").contains("256"));
     assert_ne!(refusal(&mut world, "send(self.parent, 1)"), "'done'", "a root has no parent");
