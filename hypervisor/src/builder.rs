@@ -19,11 +19,17 @@ use crate::{Hypervisor, HypervisorError, Line};
 pub(crate) const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// When containers leave memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unloading {
     /// They stay.
-    #[default]
     Never,
+    /// The least recently used leave while heaps and bookkeeping together take more than this. A heap counts with its size,
+    /// not with the pages that it has of its own: beside memory it takes addresses and mappings, of which a process has
+    /// enough for about 20,000 heaps.
+    Above {
+        /// The bound.
+        bytes: u64,
+    },
     /// As soon as a turn is durable: slow, for tests that want to see state survive it.
     EveryTurn,
 }
@@ -36,6 +42,13 @@ pub enum SideBySide {
     WhenWorth,
     /// Whenever there are two: for tests that want to see that it does not matter.
     Always,
+}
+
+impl Default for Unloading {
+    /// Above 16 GiB of heaps: some 10,000 small JavaScript containers.
+    fn default() -> Self {
+        Unloading::Above { bytes: 16 << 30 }
+    }
 }
 
 /// Who says when turns run.
@@ -80,7 +93,7 @@ impl Default for Settings {
             limits: Limits::default(),
             savepoint_turns: None,
             batch_turns: None,
-            unloading: Unloading::Never,
+            unloading: Unloading::default(),
             threads: None,
             side_by_side: SideBySide::WhenWorth,
             turns_by: TurnsBy::Background,

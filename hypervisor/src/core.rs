@@ -11,6 +11,7 @@
 
 mod effects;
 mod requests;
+mod residents;
 mod roads;
 mod runner;
 mod turns;
@@ -22,10 +23,11 @@ use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use everturn_dag::{Batch, Space, Store, StoreError};
-use everturn_exo_interface::{ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
+use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
 use everturn_port_manager::{ContainerId, Gauge, Loose, Port, PortId, ReceiptId, Taken, Ticks};
 
 pub(crate) use requests::Command;
+use residents::Residents;
 use roads::QueueId;
 use runner::Runner;
 use window::Pool;
@@ -116,6 +118,7 @@ pub(crate) struct Core {
     cut: u64,
     newest: BTreeMap<ContainerId, u64>,
     hot: VecDeque<ContainerId>,
+    residents: Residents,
 }
 
 /// Who gets a receipt, and as what.
@@ -183,6 +186,7 @@ impl Core {
             cut: 0,
             newest: BTreeMap::new(),
             hot: VecDeque::new(),
+            residents: Residents::default(),
         };
         core.read_runtime()?;
         Ok(core)
@@ -344,9 +348,22 @@ impl Core {
             self.newest.remove(&id);
             if self.settings.unloading == Unloading::EveryTurn {
                 self.settle(id, Unload::Now);
-            } else {
-                self.hot.retain(|other| *other != id);
-                self.hot.push_back(id);
+                continue;
+            }
+            self.hot.retain(|other| *other != id);
+            self.hot.push_back(id);
+            let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
+            if let Some(footprint) = footprint {
+                self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
+            }
+        }
+        if let Unloading::Above { bytes } = self.settings.unloading {
+            // One that changed since is noted again when that is settled.
+            while let Some(coldest) = self.residents.pop_above(bytes) {
+                self.hot.retain(|other| *other != coldest);
+                if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
+                    self.settle(coldest, Unload::Now);
+                }
             }
         }
         while self.hot.len() > HOT_MAX {

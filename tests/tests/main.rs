@@ -5,6 +5,7 @@ mod containers;
 mod determinism;
 mod engine;
 mod layers;
+mod memory;
 mod message_path;
 mod order;
 mod persistence;

@@ -210,7 +210,8 @@ impl Way {
             threads: [1, 2, 4, 8][dice.roll(4) as usize],
             savepoint_turns: span(dice),
             batch_turns: span(dice),
-            unloading: if dice.roll(4) == 0 { Unloading::EveryTurn } else { Unloading::Never },
+            unloading: [Unloading::EveryTurn, Unloading::Above { bytes: 40 }, Unloading::Never]
+                [dice.roll(3) as usize],
             pause_turns,
             restart: pause_turns.is_some() && dice.roll(3) == 0,
         }

@@ -218,6 +218,7 @@ impl Core {
         }
         self.open.touched.remove(&id);
         self.newest.remove(&id);
+        self.residents.gone(id);
         self.open.deleted.push(id);
         let mut gone: Vec<_> = exo.ports().iter().map(|(_, port)| (port.reference.clone(), at)).collect();
         self.lose_queued(exo.ports().waiting(), &mut gone);
