@@ -34,8 +34,17 @@ const SHIM_UNITS: [&str; 10] = [
 ];
 
 /// The prelude, in the order in which it runs.
-const PRELUDE: [&str; 7] =
-    ["inspect.js", "cid.js", "text.js", "console.js", "clone.js", "names.js", "calls.js"];
+const PRELUDE: [&str; 9] = [
+    "inspect.js",
+    "cid.js",
+    "text.js",
+    "url.js",
+    "fetch.js",
+    "console.js",
+    "clone.js",
+    "names.js",
+    "calls.js",
+];
 
 /// What the host may limit or must know is fixed here: 1 MiB of stack below everything else.
 const LINK_FLAGS: [&str; 8] = [

@@ -18,6 +18,9 @@ pub enum Input {
     Collect,
     /// The collection did not fit its fuel; do not ask for it again soon.
     Postpone,
+    /// Which names may stand in place of the last one of this text, such as `foo.ba`? The answer is a list of texts. A
+    /// question, not a turn: whatever it did to the container is taken back.
+    Complete(Arc<str>),
 }
 
 /// Bounds that can change an outcome; part of the configuration.

@@ -342,6 +342,26 @@ impl ExoInterface {
         Ok(Some(postponed))
     }
 
+    /// The names that may stand in place of the last one of `text`, for a person at a prompt; none from a container that does
+    /// not answer. No turn: nothing of the container is another afterwards, its ticks neither.
+    ///
+    /// # Errors
+    /// If the host fails.
+    pub fn complete(&mut self, around: &Surroundings<'_>, text: &str) -> Result<Vec<String>, ExoError> {
+        if !self.record.born || self.wake(around)?.is_err() {
+            return Ok(Vec::new());
+        }
+        let input = Input::Complete(text.into());
+        let facts = self.facts(around, &input, around.context.limits.turn_fuel);
+        let turn = Turn::open(facts, std::mem::take(&mut self.record.ports), None, live());
+        let (verdict, closed) = self.drive(turn, &input)?;
+        self.record.ports = closed.ports;
+        self.take_back(around)?;
+        let answer = closed.effects.answer.filter(|_| verdict == Verdict::Done);
+        let names = answer.and_then(|answer| everturn_dag::node::decode(&answer).ok());
+        Ok(names.unwrap_or_default())
+    }
+
     /// Notes the present state, writes what changed since the last commit, and gives the runtime record.
     ///
     /// # Errors
@@ -393,19 +413,7 @@ impl ExoInterface {
         input: Input,
         fuel: u64,
     ) -> Result<Stepped, ExoError> {
-        let facts = Facts {
-            id: self.id,
-            parent: self.record.parent,
-            ticks: self.record.ticks,
-            date_ms: self.record.date_ms,
-            depth: self.record.depth,
-            limits: *around.context.limits,
-            window_end: match &input {
-                Input::Delivery(delivery, _) => around.window_end(delivery.at),
-                Input::Collect | Input::Postpone => Ticks::ZERO,
-            },
-            fuel,
-        };
+        let facts = self.facts(around, &input, fuel);
         let ports = std::mem::take(&mut self.record.ports);
         let turn = Turn::open(facts, ports, message_of(&input), live());
         let turn = turn.with_gauges(self.upward.clone(), hand);
@@ -424,6 +432,22 @@ impl ExoInterface {
                 self.go_back(around)?;
                 Ok(self.discarded(exception, burnt, around.turn_cost))
             }
+        }
+    }
+
+    fn facts(&self, around: &Surroundings<'_>, input: &Input, fuel: u64) -> Facts {
+        Facts {
+            id: self.id,
+            parent: self.record.parent,
+            ticks: self.record.ticks,
+            date_ms: self.record.date_ms,
+            depth: self.record.depth,
+            limits: *around.context.limits,
+            window_end: match input {
+                Input::Delivery(delivery, _) => around.window_end(delivery.at),
+                Input::Collect | Input::Postpone | Input::Complete(_) => Ticks::ZERO,
+            },
+            fuel,
         }
     }
 
@@ -464,8 +488,17 @@ impl ExoInterface {
         Ok(())
     }
 
-    /// Returns to the end of the last turn that was done.
+    /// After a turn that failed: returns to the end of the last one that was done.
     fn go_back(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
+        self.take_back(around)?;
+        self.savepoint(around)?;
+        self.span_turns = (self.span_turns / 4).max(1);
+        self.calm_turns = 0;
+        Ok(())
+    }
+
+    /// Makes the container what it was at the end of the last turn that was done.
+    fn take_back(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
         if let Some(container) = &mut self.container {
             container.rollback(around.context.state)?;
         }
@@ -482,9 +515,6 @@ impl ExoInterface {
             }
         }
         self.since = since;
-        self.savepoint(around)?;
-        self.span_turns = (self.span_turns / 4).max(1);
-        self.calm_turns = 0;
         Ok(())
     }
 
@@ -543,6 +573,6 @@ pub enum Unload {
 fn message_of(input: &Input) -> Option<&everturn_port_manager::Message> {
     match input {
         Input::Delivery(delivery, _) => Some(&delivery.message),
-        Input::Collect | Input::Postpone => None,
+        Input::Collect | Input::Postpone | Input::Complete(_) => None,
     }
 }

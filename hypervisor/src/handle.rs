@@ -263,6 +263,16 @@ impl Hypervisor {
         self.errand(|writer| writer.pinned()).await
     }
 
+    /// The names that may stand in place of the last one of `text`, such as `foo.ba`, in a container as it is now; for a person
+    /// at a prompt. The container is not changed by it and burns nothing. Containers without names have none.
+    ///
+    /// # Errors
+    /// If there is no such container, or the hypervisor has stopped.
+    pub async fn complete(&self, id: &ContainerId, text: &str) -> Result<Vec<String>, HypervisorError> {
+        let (id, text) = (*id, text.to_owned());
+        self.ask(|reply| Command::Complete { id, text, reply }).await
+    }
+
     /// Every container, by id.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 mod containers;
 mod determinism;
 mod engine;
+mod javascript;
 mod layers;
 mod memory;
 mod message_path;

@@ -73,6 +73,14 @@ impl World {
         world
     }
 
+    /// Makes another root container, which lines and messages go to from now on; or says why there is none.
+    pub(crate) fn create(&mut self, name: &str, init: Ipld) -> Result<(), String> {
+        let hypervisor = self.hypervisor().clone();
+        let made = self.runtime.block_on(hypervisor.create_instance("js", name, init));
+        self.root = made.map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
     pub(crate) fn start(&mut self) {
         let lines = self.lines.clone();
         let builder = Hypervisor::builder()
@@ -123,6 +131,18 @@ impl World {
             self.restart();
         }
         receipt
+    }
+
+    /// What Tab would offer in the root.
+    pub(crate) fn complete(&mut self, text: &str) -> Vec<String> {
+        let hypervisor = self.hypervisor().clone();
+        self.runtime.block_on(hypervisor.complete(&self.root, text)).unwrap()
+    }
+
+    /// The root's ticks when idle.
+    pub(crate) fn ticks(&mut self) -> Ticks {
+        let hypervisor = self.hypervisor().clone();
+        self.runtime.block_on(hypervisor.wait(&self.root, Ticks::MAX)).unwrap()
     }
 
     /// Waits until nothing is queued.

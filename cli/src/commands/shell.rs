@@ -18,7 +18,7 @@ use self::steps::Steps;
 use crate::arguments::{Globals, ShellArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::input::{Input, Pipe, Prompt, Terminal, Typed};
+use crate::input::{Input, Names, Pipe, Prompt, Terminal, Typed};
 use crate::output::Output;
 use crate::program::Code;
 use crate::session::{Begun, Folder, Session};
@@ -51,7 +51,7 @@ async fn converse(
         Begun::Restored => ("Restored session", "restored"),
     };
     output.say(text, || json!({"event": "session", "state": state}));
-    let input = open_input(globals, output)?;
+    let input = open_input(session, globals, output)?;
     let steps = match arguments.no_undo {
         true => None,
         false => Some(Steps::begin(&globals.data, session)),
@@ -73,15 +73,23 @@ async fn converse(
     ended
 }
 
-fn open_input(globals: &Globals, output: &Output) -> Result<Input, Failure> {
+fn open_input(session: &Session, globals: &Globals, output: &Output) -> Result<Input, Failure> {
     if !Input::is_terminal() {
         return Ok(Input::Pipe(Pipe::open()));
     }
-    let (terminal, printer) = Terminal::open(globals.data.join("history.txt"))?;
+    let (terminal, printer) = Terminal::open(globals.data.join("history.txt"), names_of(session))?;
     if let Some(printer) = printer {
         output.set_printer(printer);
     }
     Ok(Input::Terminal(terminal))
+}
+
+/// The names in the living heap, asked for from the terminal's own thread.
+fn names_of(session: &Session) -> Names {
+    let (hypervisor, main) = (session.hypervisor.clone(), session.main);
+    let runtime = tokio::runtime::Handle::current();
+    // A container that cannot be asked leaves the words that were used.
+    Box::new(move |path| runtime.block_on(hypervisor.complete(&main, path)).unwrap_or_default())
 }
 
 struct Shell<'a> {

@@ -7,7 +7,7 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 
 /// The names that may stand in place of the last one of `a.b.c`.
-pub(super) type Names = Box<dyn Fn(&str) -> Vec<String> + Send>;
+pub(crate) type Names = Box<dyn Fn(&str) -> Vec<String> + Send>;
 
 /// The shell's own commands, as they are typed.
 pub(crate) const COMMANDS: [&str; 7] = [".exit", ".heap", ".help", ".load", ".ports", ".root", ".undo"];

@@ -18,7 +18,7 @@ use rustyline::{
 };
 use tokio::sync::mpsc;
 
-use super::names::Assistant;
+use super::names::{Assistant, Names};
 use super::vocabulary::Vocabulary;
 use super::{Prompt, Typed};
 use crate::failure::Failure;
@@ -42,12 +42,13 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Begins to drive the terminal; the printer writes above the line being typed.
-    pub(crate) fn open(history: PathBuf) -> Result<(Terminal, Option<Printer>), Failure> {
+    /// Begins to drive the terminal; the printer writes above the line being typed. `living` are the names that the container
+    /// has for a path such as `a.b`; where it has none, words that were used are completed.
+    pub(crate) fn open(history: PathBuf, living: Names) -> Result<(Terminal, Option<Printer>), Failure> {
         let before = termios::tcgetattr(io::stdin()).ok();
         let (asks, asked) = asking::channel();
         let (to, typed) = mpsc::unbounded_channel();
-        let mut reader = Reader::new(history)?;
+        let mut reader = Reader::new(history, living)?;
         let printer = reader.printer();
         std::thread::spawn(move || reader.serve(&asked, &to));
         Ok((Terminal { asks, typed, is_asked: false, before }, printer))
@@ -94,7 +95,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(history: PathBuf) -> Result<Reader, Failure> {
+    fn new(history: PathBuf, living: Names) -> Result<Reader, Failure> {
         let config = Config::builder().completion_type(CompletionType::List).build();
         let mut editor = Editor::with_history(config, DefaultHistory::new()).map_err(unreadable)?;
         editor.set_max_history_size(HISTORY_LINES_MAX).map_err(unreadable)?;
@@ -106,7 +107,11 @@ impl Reader {
         let vocabulary = Vocabulary::new();
         editor.history().iter().for_each(|statement| vocabulary.learn(statement));
         let words = vocabulary.clone();
-        editor.set_helper(Some(Assistant { names: Box::new(move |path| words.completions(path)) }));
+        let names = move |path: &str| {
+            let living = living(path);
+            if living.is_empty() { words.completions(path) } else { living }
+        };
+        editor.set_helper(Some(Assistant { names: Box::new(names) }));
         Ok(Reader { editor, history, vocabulary, had_text })
     }
 

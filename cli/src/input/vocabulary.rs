@@ -1,6 +1,6 @@
-//! The words that a person has used: what Tab completes.
+//! The words that a person has used: what Tab completes where the container has no names of its own.
 //!
-//! Knows text only. It never looks into the container, so that completing a name cannot change anything there.
+//! Knows text only.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

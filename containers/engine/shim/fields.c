@@ -22,10 +22,13 @@ static bool read_field(Reader *input, Field *field)
         return read_text(input, field->target);
     case FIELD_BYTES:
         return read_bytes(input, field->target);
-    default:
-        return read_null(input) || read_text(input, field->target);
     case FIELD_UINT:
         return read_uint(input, field->target);
+    case FIELD_RAW:
+        *(Reader *)field->target = *input;
+        return read_skip(input);
+    default:
+        return read_null(input) || read_text(input, field->target);
     }
 }
 

@@ -8,18 +8,40 @@
 static JSAtom atom_value;
 static bool line_awaits; /* within one EVAL turn */
 
-static JSModuleDef *refuse_import(JSContext *context, const char *name, void *opaque)
+/* The sources come with the creation. One that was imported is the engine's own then, and its text may go. */
+static JSModuleDef *import(JSContext *context, const char *name, void *opaque)
 {
     (void)opaque;
-    JS_ThrowReferenceError(context, "cannot import '%s': a container's program is one file", name);
-    return NULL;
+    size_t length;
+    JSValue source = JS_IsObject(engine.modules) ? JS_GetPropertyStr(context, engine.modules, name) : JS_UNDEFINED;
+    if (JS_IsException(source))
+        return NULL;
+    if (!JS_IsString(source)) {
+        JS_FreeValue(context, source);
+        JS_ThrowReferenceError(context, "cannot import '%s': this container was made without a module of that name", name);
+        return NULL;
+    }
+    const char *text = JS_ToCStringLen(context, &length, source);
+    JS_FreeValue(context, source);
+    if (!text)
+        return NULL;
+    JSValue module = JS_Eval(context, text, length, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    JS_FreeCString(context, text);
+    if (JS_IsException(module))
+        return NULL;
+    JSModuleDef *definition = inside_module(module);
+    JS_FreeValue(context, module);
+    JSAtom atom = JS_NewAtom(context, name);
+    int deleted = JS_DeleteProperty(context, engine.modules, atom, 0);
+    JS_FreeAtom(context, atom);
+    return deleted < 0 ? NULL : definition;
 }
 
 int program_init(JSContext *context)
 {
-    engine.namespace = JS_UNDEFINED;
+    engine.namespace = engine.modules = JS_UNDEFINED;
     atom_value = JS_NewAtom(context, "value");
-    JS_SetModuleLoaderFunc(engine.runtime, NULL, refuse_import, NULL);
+    JS_SetModuleLoaderFunc(engine.runtime, NULL, import, NULL);
     return 0;
 }
 
@@ -86,12 +108,18 @@ static JSValue evaluate(JSContext *context, Text name, Text source, int flags)
 JSValue program_create(JSContext *context, Reader *input)
 {
     Text name, seed, program;
-    Field fields[] = {{"name", FIELD_TEXT, &name, false}, {"seed", FIELD_BYTES, &seed, false}, {"program", FIELD_TEXT, &program, false}};
-    if (!read_fields(context, input, fields, 3, 3))
+    Reader modules;
+    Field fields[] = {{"name", FIELD_TEXT, &name, false},
+                      {"seed", FIELD_BYTES, &seed, false},
+                      {"program", FIELD_TEXT, &program, false},
+                      {"modules", FIELD_RAW, &modules, false}};
+    if (!read_fields(context, input, fields, 4, 3))
         return JS_EXCEPTION;
     if (seed.length != 32)
         return throw_input(context, "a seed has 32 bytes");
     inside_seed(context, (const uint8_t *)seed.bytes);
+    if (fields[3].found && JS_IsException(engine.modules = read_value(context, &modules)))
+        return JS_EXCEPTION;
     return evaluate(context, name, program, 0);
 }
 

@@ -55,6 +55,7 @@ typedef struct Engine {
     JSValue inspect, names;      /* functions of the prelude that the host asks for */
     JSValue settle, owe;         /* functions of the prelude for calls and their answers */
     JSValue namespace;           /* of the module evaluated last, else undefined */
+    JSValue modules;             /* the sources that may be imported and were not yet, by name; else undefined */
     size_t collect_at_bytes;     /* a collection is due above this many allocated bytes */
 } Engine;
 extern Engine engine;
@@ -122,8 +123,8 @@ bool cid_bytes(JSValueConst value, const uint8_t **bytes, size_t *length);
 /* fields.c: the input of a turn. */
 typedef struct Field {
     const char *name;
-    enum { FIELD_TEXT, FIELD_BYTES, FIELD_OPTIONAL_TEXT, FIELD_UINT } type;
-    Text *target;
+    enum { FIELD_TEXT, FIELD_BYTES, FIELD_OPTIONAL_TEXT, FIELD_UINT, FIELD_RAW } type;
+    void *target;                /* Text, uint64_t or Reader */
     bool found;
 } Field;
 bool read_fields(JSContext *context, Reader *input, Field *fields, int count, int required); /* the first ones must be there */

@@ -130,6 +130,26 @@ impl JsContainer {
         Ok(Verdict::Exception(exception))
     }
 
+    /// Asks the engine for names. The heap is half-way afterwards.
+    fn names(&mut self, turn: &mut Turn, text: &str) -> Result<Verdict, WasmError> {
+        let refused = || Exception::new(ExceptionKind::Invalid, "names cannot be completed here");
+        let len = u32::try_from(text.len()).ok().filter(|len| *len <= INPUT_BYTES_SMALL);
+        let Some(len) =
+            len.filter(|_| self.guest.memory().put(self.exports.input, text.as_bytes()).is_some())
+        else {
+            return Ok(Verdict::Exception(refused()));
+        };
+        let names = self.guest.function::<u32, i32>("everturn_names")?;
+        let fuel = turn.fuel();
+        self.guest.enter(std::mem::take(turn));
+        let ended = self.guest.call(&names, len, fuel);
+        *turn = self.guest.leave();
+        match ended? {
+            Ended::Returned(DONE) => Ok(Verdict::Done),
+            _ => Ok(Verdict::Exception(refused())),
+        }
+    }
+
     /// Puts the input where the engine takes it and runs the turn; both burn the turn's fuel.
     fn enter_engine(
         &mut self,
@@ -226,6 +246,9 @@ impl Container for JsContainer {
             self.guest.soil_stack(turn.date_ms() ^ turn.fuel() ^ 0x9e37_79b9_7f4a_7c15);
         }
         tracing::trace!(target: "everturn::path", container = %turn.id(), "Opened");
+        if let Input::Complete(text) = input {
+            return self.names(turn, text).map_err(engine);
+        }
         match engine_turn(turn.id(), input) {
             Ok(engine_turn) => self.turn(turn, &engine_turn, interruptible).map_err(engine),
             Err(what) => Ok(Verdict::Exception(Exception::new(ExceptionKind::Invalid, what))),

@@ -1,5 +1,7 @@
 //! What the engine's turns take in, as engine/ABI.md has it. Kinds are numbers of that agreement.
 
+use std::collections::BTreeMap;
+
 use everturn_dag::Ipld;
 use everturn_exo_interface::Input;
 use everturn_port_manager::{ContainerId, Delivery, Kind, Source};
@@ -95,24 +97,49 @@ fn head(bytes: &mut Vec<u8>, major: u8, number: usize) {
     }
 }
 
-/// The program comes as text, or as a map with `program` and `name`.
+/// What is wrong with the data that a container is created with.
+const NO_PROGRAM: &str = "a JavaScript container begins with a program: text, {program, name?: text}, or \
+    {main: a name, modules: {name: text}}";
+
+/// The program comes as text, as a map with `program` and `name`, or as one of several modules by name.
 fn creation(id: ContainerId, data: &[u8]) -> Result<Vec<u8>, String> {
-    let (program, name) = match decode(data)? {
-        Ipld::Null => (String::new(), None),
-        Ipld::String(program) => (program, None),
+    let (program, name, modules) = match decode(data)? {
+        Ipld::Null => (String::new(), None, None),
+        Ipld::String(program) => (program, None, None),
+        Ipld::Map(mut fields) if fields.contains_key("modules") => {
+            let (main, program, modules) = modules(&mut fields)?;
+            (program, Some(main), Some(modules))
+        }
         Ipld::Map(mut fields) => match (fields.remove("program"), fields.remove("name")) {
-            (Some(Ipld::String(program)), Some(Ipld::String(name))) => (program, Some(name)),
-            (Some(Ipld::String(program)), None) => (program, None),
-            _ => return Err("a JavaScript container begins with {program: text, name?: text}".into()),
+            (Some(Ipld::String(program)), Some(Ipld::String(name))) => (program, Some(name), None),
+            (Some(Ipld::String(program)), None) => (program, None, None),
+            _ => return Err(NO_PROGRAM.into()),
         },
-        _ => return Err("a JavaScript container begins with a program: text, or {program, name}".into()),
+        _ => return Err(NO_PROGRAM.into()),
     };
     let fields = [
         ("name".to_owned(), Ipld::String(name.unwrap_or_else(|| "main.js".into()))),
         ("program".to_owned(), Ipld::String(program)),
         ("seed".to_owned(), Ipld::Bytes(id.as_bytes().to_vec())),
     ];
-    encode(&Ipld::Map(fields.into()))
+    let modules = modules.map(|modules| ("modules".to_owned(), modules));
+    encode(&Ipld::Map(fields.into_iter().chain(modules).collect()))
+}
+
+/// The main module's name and source, and the other modules.
+fn modules(fields: &mut BTreeMap<String, Ipld>) -> Result<(String, String, Ipld), String> {
+    let (Some(Ipld::String(main)), Some(Ipld::Map(mut modules))) =
+        (fields.remove("main"), fields.remove("modules"))
+    else {
+        return Err(NO_PROGRAM.into());
+    };
+    if let Some((name, _)) = modules.iter().find(|(_, source)| !matches!(source, Ipld::String(_))) {
+        return Err(format!("the source of module {name:?} is not text"));
+    }
+    match modules.remove(&main) {
+        Some(Ipld::String(program)) => Ok((main, program, Ipld::Map(modules))),
+        _ => Err(format!("{main:?} is to be the main module, and is none of the modules")),
+    }
 }
 
 fn exception(delivery: &Delivery, source: &Source) -> Result<Vec<u8>, String> {

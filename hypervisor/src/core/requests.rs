@@ -52,6 +52,11 @@ pub(crate) enum Command {
         ticks: Ticks,
         reply: Reply<()>,
     },
+    Complete {
+        id: ContainerId,
+        text: String,
+        reply: Reply<Vec<String>>,
+    },
     Inspect {
         reply: Reply<Vec<Inspection>>,
     },
@@ -92,6 +97,7 @@ impl Core {
             Command::Errand(errand) => self.open.outputs.push(Output::Errand(errand)),
             Command::Run { budget, reply } => self.allow(budget, reply),
             Command::Hold { ticks, reply } => self.hold(ticks, reply),
+            Command::Complete { id, text, reply } => self.complete(id, &text, reply)?,
             Command::Inspect { reply } => drop(reply.send(Ok(self.inspect()))),
             Command::Settled { number, touched } => self.settled(number, touched),
             Command::Failed(why) => return Err(HypervisorError::Stopped(why)),
@@ -284,6 +290,20 @@ impl Core {
         }
         self.hold = ticks;
         drop(reply.send(Ok(())));
+    }
+
+    fn complete(
+        &mut self,
+        id: ContainerId,
+        text: &str,
+        reply: Reply<Vec<String>>,
+    ) -> Result<(), HypervisorError> {
+        let Some(exo) = self.running.get_mut(&id) else {
+            drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
+            return Ok(());
+        };
+        drop(reply.send(Ok(self.runner.complete(exo, text)?)));
+        Ok(())
     }
 
     fn inspect(&self) -> Vec<Inspection> {

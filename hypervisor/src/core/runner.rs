@@ -56,6 +56,15 @@ impl Runner {
         Ok(())
     }
 
+    /// The names that may stand in place of the last one of a text, in a container as it is now.
+    pub(super) fn complete(
+        &self,
+        exo: &mut ExoInterface,
+        text: &str,
+    ) -> Result<Vec<String>, HypervisorError> {
+        self.around(exo, |exo, around| exo.complete(around, text))
+    }
+
     /// The name of a container's type, if it is not registered and the container cannot run without.
     pub(super) fn missing_type(&self, exo: &ExoInterface) -> Option<String> {
         let name = &exo.record().container_type;

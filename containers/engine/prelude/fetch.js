@@ -1,0 +1,190 @@
+// Headers, Request, Response: what an HTTP driver and a program hand each other. Data only: a body is whole, never a stream.
+(function (natives) {
+  "use strict";
+  const { utf8Encode, utf8Decode } = natives;
+  const NO_BODY = [101, 204, 205, 304], REDIRECTS = [301, 302, 303, 307, 308];
+
+  function nameOf(name) {
+    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(`${name}`)) throw new TypeError(`'${name}' is no name of a header`);
+    return `${name}`.toLowerCase();
+  }
+
+  function valueOf(value) {
+    const text = `${value}`.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+    if (/[\0\n\r\u0100-\uffff]/.test(text)) throw new TypeError("a header's value has letters that no header carries");
+    return text;
+  }
+
+  class Headers {
+    #lines = { __proto__: null }; // by name: the values in their order
+    constructor(init) {
+      if (init === undefined) return;
+      if (init === null || typeof init !== "object") throw new TypeError("headers are made from pairs or an object");
+      const pairs = typeof init[Symbol.iterator] === "function" ? init : Object.entries(init);
+      for (const pair of pairs) {
+        const [name, value, ...more] = pair;
+        if (value === undefined || more.length > 0) throw new TypeError("a header is a pair of a name and a value");
+        this.append(name, value);
+      }
+    }
+    append(name, value) {
+      (this.#lines[nameOf(name)] ??= []).push(valueOf(value));
+    }
+    delete(name) {
+      delete this.#lines[nameOf(name)];
+    }
+    get(name) {
+      return this.#lines[nameOf(name)]?.join(", ") ?? null;
+    }
+    getSetCookie() {
+      return [...this.#lines["set-cookie"] ?? []];
+    }
+    has(name) {
+      return nameOf(name) in this.#lines;
+    }
+    set(name, value) {
+      this.#lines[nameOf(name)] = [valueOf(value)];
+    }
+    forEach(callback, self) {
+      for (const [name, value] of this) callback.call(self, value, name, this);
+    }
+    *entries() {
+      for (const name of Object.keys(this.#lines).sort()) {
+        if (name === "set-cookie") for (const value of this.#lines[name] ?? []) yield [name, value];
+        else if (name in this.#lines) yield [name, this.#lines[name].join(", ")];
+      }
+    }
+    *keys() {
+      for (const [name] of this) yield name;
+    }
+    *values() {
+      for (const [, value] of this) yield value;
+    }
+    [Symbol.iterator]() {
+      return this.entries();
+    }
+    get [Symbol.toStringTag]() {
+      return "Headers";
+    }
+  }
+
+  // The bytes of a body and the type that goes with them.
+  function bodyOf(value) {
+    if (value === undefined || value === null) return [null, null];
+    if (value instanceof ArrayBuffer) return [new Uint8Array(value.slice(0)), null];
+    if (ArrayBuffer.isView(value)) return [new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice(), null];
+    if (value instanceof URLSearchParams) return [utf8Encode(`${value}`), "application/x-www-form-urlencoded;charset=UTF-8"];
+    return [utf8Encode(`${value}`), "text/plain;charset=UTF-8"];
+  }
+
+  let bytesOf; // of a request or a response, which may have been read
+  class Body {
+    #bytes = null;
+    #used = false;
+    #headers;
+    static {
+      bytesOf = (body) => body.#used ? body.#take() : body.#bytes;
+    }
+    constructor(value, headers) {
+      const [bytes, type] = bodyOf(value);
+      this.#bytes = bytes;
+      this.#headers = new Headers(headers);
+      if (type !== null && !this.#headers.has("content-type")) this.#headers.set("content-type", type);
+    }
+    #take() {
+      if (this.#used) throw new TypeError("this body was read already");
+      this.#used = this.#bytes !== null;
+      return this.#bytes ?? new Uint8Array(0);
+    }
+    get headers() {
+      return this.#headers;
+    }
+    get bodyUsed() {
+      return this.#used;
+    }
+    async bytes() {
+      return this.#take().slice();
+    }
+    async arrayBuffer() {
+      return this.#take().slice().buffer;
+    }
+    async text() {
+      return utf8Decode(this.#take(), false).replace(/^\ufeff/, "");
+    }
+    async json() {
+      return JSON.parse(utf8Decode(this.#take(), false).replace(/^\ufeff/, ""));
+    }
+  }
+
+  class Request extends Body {
+    #url;
+    #method;
+    constructor(input, init = {}) {
+      const from = input instanceof Request ? input : undefined;
+      const url = from ? from.url : new URL(input).href, method = `${init.method ?? from?.method ?? "GET"}`;
+      const body = init.body ?? (from ? bytesOf(from) : null);
+      if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(method)) throw new TypeError(`'${method}' is no HTTP method`);
+      const upper = method.toUpperCase();
+      const known = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"].includes(upper);
+      if (["GET", "HEAD"].includes(upper) && body !== null) throw new TypeError(`a ${upper} request has no body`);
+      super(body, init.headers ?? from?.headers);
+      this.#url = url;
+      this.#method = known ? upper : method;
+    }
+    get url() {
+      return this.#url;
+    }
+    get method() {
+      return this.#method;
+    }
+    clone() {
+      return new Request(this);
+    }
+    get [Symbol.toStringTag]() {
+      return "Request";
+    }
+  }
+
+  class Response extends Body {
+    #status;
+    #statusText;
+    constructor(body = null, { status = 200, statusText = "", headers } = {}) {
+      const code = Number(status), reason = `${statusText}`;
+      if (!Number.isInteger(code) || code < 200 || code > 599) throw new RangeError(`${status} is no status from 200 to 599`);
+      if (/[^\t\x20-\x7e\x80-\xff]/.test(reason)) throw new TypeError("a status text is a line of plain letters");
+      if (body !== null && NO_BODY.includes(code)) throw new TypeError(`a response with status ${code} has no body`);
+      super(body, headers);
+      this.#status = code;
+      this.#statusText = reason;
+    }
+    static json(data, init = {}) {
+      const text = JSON.stringify(data);
+      if (text === undefined) throw new TypeError("this value has no form in JSON");
+      const headers = new Headers(init.headers);
+      if (!headers.has("content-type")) headers.set("content-type", "application/json");
+      return new Response(text, { ...init, headers });
+    }
+    static redirect(url, status = 302) {
+      if (!REDIRECTS.includes(status)) throw new RangeError(`${status} is no status of a redirection`);
+      return new Response(null, { status, headers: { location: new URL(url).href } });
+    }
+    get status() {
+      return this.#status;
+    }
+    get statusText() {
+      return this.#statusText;
+    }
+    get ok() {
+      return this.#status >= 200 && this.#status < 300;
+    }
+    clone() {
+      return new Response(bytesOf(this), { status: this.#status, statusText: this.#statusText, headers: this.headers });
+    }
+    get [Symbol.toStringTag]() {
+      return "Response";
+    }
+  }
+
+  for (const [name, value] of Object.entries({ Headers, Request, Response }))
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+})

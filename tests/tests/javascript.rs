@@ -1,0 +1,222 @@
+//! What a JavaScript program finds there: docs/javascript.md, example by example, and that it stays across restarts.
+
+use everturn::Ipld;
+
+use crate::world::{Ways, World};
+
+const PAGE: &str = include_str!("../../docs/javascript.md");
+
+/// An example of the page.
+enum Example {
+    /// A program, and messages with their answers, all in JSON.
+    Program(String, Vec<(Ipld, Ipld)>),
+    /// Lines for a shell, and what it shows of the last of each.
+    Lines(Vec<(String, Option<String>)>),
+}
+
+fn examples() -> Vec<Example> {
+    let mut examples = Vec::new();
+    for block in PAGE.split("```js\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        examples.push(match block.strip_prefix("// a program\n") {
+            Some(program) => Example::Program(program.to_owned(), messages(program)),
+            None => Example::Lines(lines(block)),
+        });
+    }
+    examples
+}
+
+fn messages(program: &str) -> Vec<(Ipld, Ipld)> {
+    let pairs = program.lines().filter_map(|line| line.strip_prefix("// ")?.split_once(" -> "));
+    let value = |text: &str| value_of(&serde_json::from_str(text).unwrap());
+    pairs.map(|(data, answer)| (value(data), value(answer))).collect()
+}
+
+fn value_of(json: &serde_json::Value) -> Ipld {
+    match json {
+        serde_json::Value::Number(number) => Ipld::Integer(number.as_i64().unwrap().into()),
+        serde_json::Value::Object(fields) => {
+            Ipld::Map(fields.iter().map(|(name, value)| (name.clone(), value_of(value))).collect())
+        }
+        other => panic!("the page has no use for {other} yet"),
+    }
+}
+
+/// A line without a result is one with the next that has.
+fn lines(block: &str) -> Vec<(String, Option<String>)> {
+    let mut lines = Vec::new();
+    let mut pending = String::new();
+    for line in block.lines() {
+        match line.split_once(" // = ") {
+            Some((source, shown)) => {
+                if !pending.is_empty() {
+                    lines.push((std::mem::take(&mut pending), None));
+                }
+                lines.push((source.to_owned(), Some(shown.to_owned())));
+            }
+            None => pending = pending + line + "\n",
+        }
+    }
+    assert!(pending.is_empty(), "a block ends with a result: {block}");
+    lines
+}
+
+/// In memory, and with a restart after each line.
+fn each_way(story: impl Fn(Ways)) {
+    for restart_always in [false, true] {
+        story(Ways { restart_always, ..Ways::default() });
+    }
+}
+
+#[test]
+fn every_example_of_the_page_is_true() {
+    let (mut programs, mut results) = (0, 0);
+    for example in examples() {
+        match &example {
+            Example::Program(..) => programs += 1,
+            Example::Lines(lines) => results += lines.iter().filter(|(_, shown)| shown.is_some()).count(),
+        }
+        each_way(|ways| run(&example, ways));
+    }
+    assert!(programs >= 2 && results >= 25, "{programs} programs and {results} results were found");
+}
+
+fn run(example: &Example, ways: Ways) {
+    match example {
+        Example::Program(program, messages) => {
+            let mut world = World::with(program, ways);
+            for (data, answer) in messages {
+                let outcome = world.send(data.clone()).outcome;
+                assert_eq!(outcome.as_ref(), Ok(&Some(answer.clone())), "{program}");
+            }
+        }
+        Example::Lines(lines) => {
+            let mut world = World::with("", ways);
+            for (source, shown) in lines {
+                let text = world.eval(source);
+                if let Some(shown) = shown {
+                    assert_eq!(text, *shown, "{source}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn objects_of_the_prelude_stay() {
+    each_way(|ways| {
+        let mut world = World::with("", ways);
+        world.eval("var url = new URL('http://example.com/a?b=1'), params = url.searchParams;");
+        world.eval(
+            "var response = new Response('body', { headers: { a: 1 } }), reading = response.clone().text();",
+        );
+        world.eval("var decoder = new TextDecoder(); var half = decoder.decode(new Uint8Array([0xe2, 0x82]), { stream: true });");
+        world.eval("params.set('b', '2'); url.hash = 'x';");
+        assert_eq!(world.eval("url.href"), "'http://example.com/a?b=2#x'");
+        assert_eq!(
+            world.eval("await reading + response.headers.get('a') + response.bodyUsed"),
+            "'body1false'"
+        );
+        assert_eq!(world.eval("half + decoder.decode(new Uint8Array([0xac]))"), "'€'");
+        assert_eq!(world.eval("url instanceof URL && response instanceof Response"), "true");
+    });
+}
+
+/// `{main, modules}` as a host gives it.
+fn modules(main: &str, modules: &[(&str, &str)]) -> Ipld {
+    let text = |text: &str| Ipld::String(text.to_owned());
+    let modules = modules.iter().map(|(name, source)| ((*name).to_owned(), text(source)));
+    Ipld::Map([("main".to_owned(), text(main)), ("modules".to_owned(), Ipld::Map(modules.collect()))].into())
+}
+
+const COUNTING: &[(&str, &str)] = &[
+    (
+        "main.js",
+        "import { next } from './lib/count.js'; import step from 'step';
+        export default { async message(msg) {
+            if (msg.data === 'later') return (await import('./lib/later.js')).default;
+            if (msg.data === 'never') return (await import('nowhere')).default;
+            return next(step);
+        } };",
+    ),
+    (
+        "lib/count.js",
+        "import { first } from '../first.js'; let n = first; export const next = (step) => n += step;",
+    ),
+    ("lib/later.js", "export default 'imported later';"),
+    ("first.js", "export const first = 40;"),
+    ("step", "export default 1;"),
+];
+
+#[test]
+fn modules_import_each_other_by_name() {
+    each_way(|ways| {
+        let mut world = World::with("", ways);
+        world.create("counting", modules("main.js", COUNTING)).unwrap();
+        let answer = |world: &mut World, data: Ipld| world.send(data).outcome.unwrap().unwrap();
+        assert_eq!(answer(&mut world, Ipld::Null), Ipld::Integer(41));
+        assert_eq!(answer(&mut world, Ipld::Null), Ipld::Integer(42));
+        for _ in 0..2 {
+            let later = answer(&mut world, Ipld::String("later".into()));
+            assert_eq!(later, Ipld::String("imported later".into()));
+        }
+        let error = world.send("never").outcome.unwrap_err().to_string();
+        assert!(error.contains("this container was made without a module of that name"), "{error}");
+        assert_eq!(answer(&mut world, Ipld::Null), Ipld::Integer(43));
+    });
+}
+
+#[test]
+fn modules_that_do_not_fit_together_are_errors() {
+    let mut world = World::new("");
+    let cases = [
+        (
+            modules("app.js", &[("main.js", "")]),
+            "\"app.js\" is to be the main module, and is none of the modules",
+        ),
+        (
+            modules("a", &[("a", "import 'b';")]),
+            "cannot import 'b': this container was made without a module of that name",
+        ),
+        (modules("a", &[("a", "import { x } from 'b';"), ("b", "")]), "x"),
+        (modules("a", &[("a", "import 'b';"), ("b", "let = ;")]), "SyntaxError"),
+        (Ipld::Map([("modules".to_owned(), Ipld::Null)].into()), "{main: a name, modules: {name: text}}"),
+    ];
+    for (number, (init, expected)) in cases.into_iter().enumerate() {
+        let error = world.create(&format!("wrong {number}"), init).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn names_are_completed_from_the_living_heap_and_leave_nothing_behind() {
+    let lines = [
+        "let creature = { legs: 4, get name() { throw new Error('no code runs'); }, lines: [] };",
+        "class Cretan { speak() {} } var critic = new Cretan(); critic.crowd = 1;",
+        "0",
+    ];
+    let story = |asking: bool| {
+        let mut world = World::new("");
+        let mut answers = Vec::new();
+        for line in lines {
+            world.eval(line);
+            if asking {
+                for text in
+                    ["cr", "f(creature.l", "critic.", "creature.name.", "nobody.", "1 +", "if (", "é.", ""]
+                {
+                    answers.push((text, world.complete(text)));
+                }
+            }
+        }
+        (world.state_root(), world.ticks(), answers)
+    };
+    let (root, ticks, answers) = story(true);
+    let last = |text: &str| answers.iter().rev().find(|(asked, _)| *asked == text).unwrap().1.clone();
+    assert_eq!(last("cr"), ["creature", "critic"]);
+    assert_eq!(last("f(creature.l"), ["legs", "lines"]);
+    assert!(last("critic.").contains(&"crowd".to_owned()) && last("critic.").contains(&"speak".to_owned()));
+    assert_eq!(last("creature.name."), [""; 0]);
+    assert_eq!(last("nobody."), [""; 0]);
+    let unasked = story(false);
+    assert_eq!((root, ticks), (unasked.0, unasked.1));
+}
