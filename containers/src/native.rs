@@ -1,13 +1,15 @@
 //! Containers that are Rust types: state that serialises, and a function from a message to effects.
 //!
 //! Their state is saved as its IPLD value. A turn that throws drops the working copy: the container goes back to its
-//! savepoint, as every container does.
+//! savepoint, as every container does. So does one that leaves a state which cannot be saved.
+
+mod saved;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use everturn_dag::{Ipld, StoreError};
+use everturn_dag::Ipld;
 use everturn_exo_interface::{
     BlockReader, BlockWriter, Container, ContainerType, Exception, ExoError, Footprint, Input, StateReader,
     StateWriter, Turn, TypeContext, Verdict,
@@ -16,14 +18,27 @@ use everturn_port_manager::{Delivery, Kind, Source};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The key under which a native container's state lies.
-const STATE: &[u8] = b"s";
+use saved::{STATE, check_saved, fields_of, saved, state_of, unreadable};
+
+/// When a container's state is looked at, whether it can be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// After every turn: one that leaves a state that cannot be saved, or is larger than a heap may be, is an exception.
+    /// Costs as much as saving it.
+    EveryTurn,
+    /// When it is saved, and what is wrong then is an error of the host. For small states of which every value can be
+    /// saved: no floats, no maps whose keys are no texts.
+    Never,
+}
 
 /// A Rust type that is a container.
 ///
 /// Its state's fields stand in the state node beside `nonce` and `ports`, so it serialises to a map without these two
 /// names, or to null for no fields of its own.
 pub trait Native: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// When its state is looked at.
+    const CHECKED: Checked = Checked::EveryTurn;
+
     /// Begins from what the creator sent, in the creation turn.
     ///
     /// # Errors
@@ -56,12 +71,27 @@ impl Incoming<'_> {
 }
 
 /// The container type of a Rust type.
-pub struct NativeType<T>(PhantomData<fn() -> T>);
+pub struct NativeType<T> {
+    rebuilding: Rebuilding,
+    of: PhantomData<fn() -> T>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rebuilding {
+    Never,
+    EveryTurn,
+}
 
 impl<T: Native> NativeType<T> {
     /// A factory to register.
     pub fn new() -> Self {
-        NativeType(PhantomData)
+        NativeType { rebuilding: Rebuilding::Never, of: PhantomData }
+    }
+
+    /// A factory for tests: after every turn the state is saved and made anew from that, so that what does not survive
+    /// being saved shows at once.
+    pub fn rebuilding() -> Self {
+        NativeType { rebuilding: Rebuilding::EveryTurn, of: PhantomData }
     }
 }
 
@@ -74,21 +104,35 @@ impl<T: Native> Default for NativeType<T> {
 struct NativeContainer<T> {
     state: Option<T>,
     savepoint: Option<T>,
+    /// What the state is saved as, if that was asked since it changed.
+    saved: Option<Vec<u8>>,
     committed: Option<Vec<u8>>,
+    rebuilding: Rebuilding,
+    bytes_max: u64,
 }
 
 impl<T: Native> ContainerType for NativeType<T> {
-    fn create(&self, _: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError> {
-        Ok(Box::new(NativeContainer::<T> { state: None, savepoint: None, committed: None }))
+    fn create(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError> {
+        Ok(Box::new(NativeContainer::<T> {
+            state: None,
+            savepoint: None,
+            saved: None,
+            committed: None,
+            rebuilding: self.rebuilding,
+            bytes_max: context.limits.heap_bytes_max,
+        }))
     }
 
     fn load(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError> {
-        let bytes = state(context.state)?;
-        let state: T = everturn_dag::node::decode(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        let bytes = saved(context.state)?;
+        let state: T = state_of(&bytes)?;
         Ok(Box::new(NativeContainer {
             state: Some(state.clone()),
             savepoint: Some(state),
+            saved: None,
             committed: Some(bytes),
+            rebuilding: self.rebuilding,
+            bytes_max: context.limits.heap_bytes_max,
         }))
     }
 
@@ -98,12 +142,7 @@ impl<T: Native> ContainerType for NativeType<T> {
         _: &mut dyn StateWriter,
         _: &mut dyn BlockWriter,
     ) -> Result<BTreeMap<String, Ipld>, ExoError> {
-        match everturn_dag::node::decode(&state(reader)?) {
-            Ok(Ipld::Map(fields)) => Ok(fields),
-            Ok(Ipld::Null) => Ok(BTreeMap::new()),
-            Ok(_) => Err(unreadable("it is not a map".into()).into()),
-            Err(error) => Err(unreadable(error.to_string()).into()),
-        }
+        Ok(fields_of(&saved(reader)?)?)
     }
 
     fn import(
@@ -112,10 +151,17 @@ impl<T: Native> ContainerType for NativeType<T> {
         writer: &mut dyn StateWriter,
         _: &dyn BlockReader,
     ) -> Result<(), ExoError> {
-        let node = if fields.is_empty() { Ipld::Null } else { Ipld::Map(fields.clone()) };
-        let bytes = everturn_dag::node::encode(&node).map_err(|error| unreadable(error.to_string()))?;
-        let _: T = everturn_dag::node::decode(&bytes).map_err(|error| unreadable(error.to_string()))?;
-        writer.put(STATE, bytes);
+        // A type without fields is saved as null or as an empty map.
+        let forms = [fields.is_empty().then_some(Ipld::Null), Some(Ipld::Map(fields.clone()))];
+        let mut read = Err(unreadable("it has no form"));
+        for form in forms.into_iter().flatten() {
+            let bytes = everturn_dag::node::encode(&form).map_err(|error| unreadable(error.to_string()))?;
+            read = state_of::<T>(&bytes).map(|_| bytes);
+            if read.is_ok() {
+                break;
+            }
+        }
+        writer.put(STATE, read?);
         Ok(())
     }
 }
@@ -136,6 +182,22 @@ impl<T: Native> NativeContainer<T> {
             }
         }
     }
+
+    /// Looks at what a turn has left, as far as that is wanted.
+    fn look(&mut self) -> Result<Result<(), Exception>, ExoError> {
+        self.saved = None;
+        let wanted = T::CHECKED == Checked::EveryTurn || self.rebuilding == Rebuilding::EveryTurn;
+        let Some(state) = self.state.as_ref().filter(|_| wanted) else { return Ok(Ok(())) };
+        let bytes = match check_saved(state, self.bytes_max) {
+            Ok(bytes) => bytes,
+            Err(exception) => return Ok(Err(exception)),
+        };
+        if self.rebuilding == Rebuilding::EveryTurn {
+            self.state = Some(state_of(&bytes)?);
+        }
+        self.saved = Some(bytes);
+        Ok(Ok(()))
+    }
 }
 
 impl<T: Native> Container for NativeContainer<T> {
@@ -143,6 +205,10 @@ impl<T: Native> Container for NativeContainer<T> {
         let ended = match input {
             Input::Delivery(delivery, source) => self.deliver(turn, delivery, source),
             _ => Ok(()),
+        };
+        let ended = match ended {
+            Ok(()) => self.look()?,
+            thrown => thrown,
         };
         Ok(ended.map_or_else(Verdict::Exception, |()| Verdict::Done))
     }
@@ -154,11 +220,15 @@ impl<T: Native> Container for NativeContainer<T> {
 
     fn rollback(&mut self, _: &dyn StateReader) -> Result<(), ExoError> {
         self.state = self.savepoint.clone();
+        self.saved = None;
         Ok(())
     }
 
     fn commit(&mut self, writer: &mut dyn StateWriter) -> Result<(), ExoError> {
-        let bytes = everturn_dag::node::encode(&self.state).map_err(|error| unreadable(error.to_string()))?;
+        let bytes = match self.saved.take() {
+            Some(bytes) => bytes,
+            None => everturn_dag::node::encode(&self.state).map_err(|error| unreadable(error.to_string()))?,
+        };
         if self.committed.as_ref() != Some(&bytes) {
             writer.put(STATE, bytes.clone());
             self.committed = Some(bytes);
@@ -170,12 +240,4 @@ impl<T: Native> Container for NativeContainer<T> {
         let heap_bytes = self.committed.as_ref().map_or(0, Vec::len) as u64;
         Footprint { heap_bytes, bookkeeping_bytes: 2 * size_of::<T>() as u64 }
     }
-}
-
-fn state(reader: &dyn StateReader) -> Result<Vec<u8>, StoreError> {
-    reader.get(STATE)?.ok_or_else(|| unreadable("it is not there".into()))
-}
-
-fn unreadable(what: String) -> StoreError {
-    StoreError::Damaged { place: "a native container's state".into(), what }
 }

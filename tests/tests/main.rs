@@ -8,6 +8,7 @@ mod javascript;
 mod layers;
 mod memory;
 mod message_path;
+mod native;
 mod order;
 mod persistence;
 mod ports;

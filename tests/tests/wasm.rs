@@ -1,6 +1,7 @@
 //! Containers that are WebAssembly modules: how they live, fail, and come back.
 
 mod guests;
+mod ways;
 mod world;
 
 use everturn::{ExceptionKind, HypervisorError, Ipld, Settings, Unloading};
