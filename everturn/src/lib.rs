@@ -67,7 +67,9 @@ pub use everturn_hypervisor::{
     Budget, Builder, Hypervisor, HypervisorError, Inspection, Line, Ran, Receipt, Sent, Settings, SideBySide,
     TurnsBy, Unloading,
 };
-pub use everturn_port_manager::{ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Ticks};
+pub use everturn_port_manager::{
+    ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Source, Ticks,
+};
 pub use js::JsContainer;
 pub use wasm::WasmContainer;
 

@@ -16,6 +16,7 @@ mod power;
 mod rollback;
 mod roots;
 mod seeds;
+mod stories;
 mod tidy;
 mod turns;
 mod wasm;

@@ -1,0 +1,6 @@
+//! Stories of containers: who tells whom what, and what is heard in which order. Each is told in every way of running it
+//! (threads, real delays, small batches and savepoints, unloading), and no way may change an order or a root.
+
+mod defects;
+mod primea;
+mod stage;
