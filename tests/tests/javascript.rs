@@ -1,6 +1,6 @@
 //! What a JavaScript program finds there: docs/javascript.md, example by example, and that it stays across restarts.
 
-use everturn::Ipld;
+use everturn::{Ipld, Settings, Unloading};
 
 use crate::world::{Ways, World};
 
@@ -219,4 +219,16 @@ fn names_are_completed_from_the_living_heap_and_leave_nothing_behind() {
     assert_eq!(last("nobody."), [""; 0]);
     let unasked = story(false);
     assert_eq!((root, ticks), (unasked.0, unasked.1));
+}
+
+#[test]
+fn a_question_about_names_keeps_no_container_in_memory() {
+    let settings = Settings { unloading: Unloading::EveryTurn, ..Settings::default() };
+    let mut world = World::with("", Ways { settings, ..Ways::default() });
+    world.eval("var sleeper = 1;");
+    // Settled and unloaded.
+    world.state_root();
+    assert_eq!(world.complete("sleep"), ["sleeper"]);
+    assert!(!world.is_loaded());
+    assert_eq!(world.eval("sleeper"), "1");
 }

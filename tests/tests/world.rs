@@ -139,6 +139,12 @@ impl World {
         self.runtime.block_on(hypervisor.complete(&self.root, text)).unwrap()
     }
 
+    /// Whether the root is in memory.
+    pub(crate) fn is_loaded(&mut self) -> bool {
+        let containers = self.runtime.block_on(self.hypervisor().inspect()).unwrap();
+        containers.iter().any(|container| container.id == self.root && container.footprint.is_some())
+    }
+
     /// The root's ticks when idle.
     pub(crate) fn ticks(&mut self) -> Ticks {
         let hypervisor = self.hypervisor().clone();

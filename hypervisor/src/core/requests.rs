@@ -1,7 +1,7 @@
 //! What hosts and the committer ask of the core.
 
 use everturn_dag::Cid;
-use everturn_exo_interface::ExoInterface;
+use everturn_exo_interface::{ExoInterface, Unload};
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, ReceiptId, Ticks};
 
 use super::effects::{Sender, null_message, stamp};
@@ -302,7 +302,13 @@ impl Core {
             drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
             return Ok(());
         };
-        drop(reply.send(Ok(self.runner.complete(exo, text)?)));
+        let was_loaded = exo.is_loaded();
+        let names = self.runner.complete(exo, text)?;
+        if !was_loaded {
+            // Nobody counts what a question has woken.
+            exo.settled(Unload::Now);
+        }
+        drop(reply.send(Ok(names)));
         Ok(())
     }
 
