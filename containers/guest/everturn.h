@@ -24,6 +24,9 @@ EVERTURN_ENTRY(everturn_message) void everturn_message(uint32_t len);
 /* Something this container sent has failed; the input is a map with kind and text. */
 EVERTURN_ENTRY(everturn_exception) void everturn_exception(uint32_t len);
 
+/* What a bound port led to is gone; everturn_message_from names the port. */
+EVERTURN_ENTRY(everturn_close) void everturn_close(uint32_t len);
+
 /* Calls. Data are one dag-cbor value; a negative answer is a refusal's code. */
 
 typedef int32_t everturn_port; /* good for one turn */
@@ -45,23 +48,31 @@ enum everturn_refusal {
   EVERTURN_NO_PARENT = -12,
   EVERTURN_THROUGH_ITSELF = -13,
   EVERTURN_UNKNOWN_CALL = -14,
+  EVERTURN_CLOSED = -15,
+  EVERTURN_NOT_OVER_CHANNEL = -16,
+  EVERTURN_QUEUE_FULL = -17,
 };
 
 EVERTURN_CALL(input) int32_t everturn_input(void *into, uint32_t offset, uint32_t room);
 EVERTURN_CALL(message_from) int32_t everturn_message_from(char *into, uint32_t room);
 EVERTURN_CALL(message_ports) int32_t everturn_message_ports(void);
+EVERTURN_CALL(message_reply) everturn_port everturn_message_reply(void);
 EVERTURN_CALL(answer) int32_t everturn_answer(const void *data, uint32_t len);
 EVERTURN_CALL(throw) __attribute__((noreturn)) void everturn_throw(const char *text, uint32_t len);
 EVERTURN_CALL(log) void everturn_log(int32_t level, const char *text, uint32_t len);
 
 EVERTURN_CALL(send) int32_t everturn_send(everturn_port to, const void *data, uint32_t len, const everturn_port *ports,
                                           uint32_t count, int32_t priority);
+EVERTURN_CALL(call) int32_t everturn_call(everturn_port to, const void *data, uint32_t len, const everturn_port *ports,
+                                          uint32_t count, int32_t priority);
+EVERTURN_CALL(reject) int32_t everturn_reject(everturn_port to, const void *data, uint32_t len);
 EVERTURN_CALL(port_create) everturn_port everturn_port_create(const char *type, uint32_t type_len, const void *data,
                                                               uint32_t len);
 EVERTURN_CALL(port_bind) int32_t everturn_port_bind(const char *name, uint32_t len, everturn_port port);
 EVERTURN_CALL(port_unbind) everturn_port everturn_port_unbind(const char *name, uint32_t len);
 EVERTURN_CALL(port_get) everturn_port everturn_port_get(const char *name, uint32_t len);
 EVERTURN_CALL(port_delete) int32_t everturn_port_delete(const char *name, uint32_t len);
+EVERTURN_CALL(port_drop) int32_t everturn_port_drop(everturn_port port);
 EVERTURN_CALL(port_is_valid) int32_t everturn_port_is_valid(everturn_port port);
 EVERTURN_CALL(port_names) int32_t everturn_port_names(void *into, uint32_t room);
 EVERTURN_CALL(port_id) int32_t everturn_port_id(everturn_port port, uint8_t into[64]);

@@ -238,3 +238,31 @@ fn the_list_of_syscalls_is_what_the_linker_has() {
     let wasm = wat::parse_str(module(&imports)).unwrap();
     Program::prepare(&runtime, wasm, Role::User { heap_bytes_max: 1 << 20 }, &|_| {}).unwrap();
 }
+
+#[test]
+fn the_document_and_the_header_name_every_call_entry_and_refusal() {
+    let document = include_str!("../../../../docs/guest-abi.md");
+    let header = include_str!("../../../guest/everturn.h");
+    for (name, signature) in syscalls::SIGNATURES {
+        assert!(
+            document.contains(&format!("| `{name}` | `{signature}` |")),
+            "docs/guest-abi.md: {name} {signature}"
+        );
+        assert!(header.contains(&format!("EVERTURN_CALL({name}) ")), "everturn.h: {name}");
+    }
+    for (name, parameters) in ENTRIES {
+        assert!(
+            document.contains(&format!("| `{name}` | `({parameters}) -> ()` |")),
+            "docs/guest-abi.md: {name}"
+        );
+        assert!(
+            name == "_initialize" || header.contains(&format!("EVERTURN_ENTRY({name}) ")),
+            "everturn.h: {name}"
+        );
+    }
+    for refusal in everturn_exo_interface::Refusal::ALL {
+        let code = -refusal.code();
+        assert!(document.contains(&format!("| {code} | ")), "docs/guest-abi.md: {code} {refusal}");
+        assert!(header.contains(&format!(" = {code},")), "everturn.h: {code} {refusal}");
+    }
+}
