@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use everturn::Ipld;
+use everturn::{Cid, Ipld};
 
 use crate::{exit, json};
 
@@ -40,8 +40,9 @@ pub(crate) struct Globals {
 
     /// Answer with one JSON object a line, for programs
     ///
-    /// Each object has a field "event" that says what it tells: answer, error, exception, heap, help, interrupted, line
-    /// (something was printed), port, ports, result, root, session, undone or version.
+    /// Each object has a field "event" that says what it tells: answer, backup, check, container, error, exception,
+    /// exported, heap, help, imported, interrupted, line (something was printed), port, ports, result, root, session, undone
+    /// or version.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -109,6 +110,45 @@ Example:
   everturn root --data demo")]
     Root(RootArguments),
 
+    /// Show the tree of containers: type, ticks, queued messages, heap
+    ///
+    /// Nothing runs before it is shown, except what was queued when the folder was left.
+    Inspect,
+
+    /// Look at all of the data folder: every block, every count, every record
+    ///
+    /// Each block is hashed again, each reference counted anew, each container followed to its owner, each root to its end.
+    /// Nothing is changed. What is wrong is told, and the exit code is 3.
+    Check,
+
+    /// Copy the data folder, as it is at one instant, to a new one
+    ///
+    /// The copy is whole or not there. In a shell that is running, `.backup DIR` does the same.
+    #[command(after_long_help = "\
+Example:
+  everturn backup --data demo demo-backup")]
+    Backup(BackupArguments),
+
+    /// Write the state, or a checkpoint, to a CAR file
+    ///
+    /// The file carries all that the root needs, the engine included, and can be checked by whoever gets it: a root is the
+    /// address of everything under it. Prints the root.
+    #[command(after_long_help = "\
+Examples:
+  everturn export state.car
+  everturn export --checkpoint whole.car
+  everturn export --root bafyrei... old.car")]
+    Export(ExportArguments),
+
+    /// Bring a state from a CAR file to life, or go on from a checkpoint
+    ///
+    /// The whole file is checked before anything is written: what is damaged, incomplete or too large is refused and changes
+    /// nothing. A state becomes a container of its own; a checkpoint needs a new data folder. Prints the root.
+    #[command(after_long_help = "\
+Example:
+  everturn import --data elsewhere state.car")]
+    Import(ImportArguments),
+
     /// Print what this program is made of
     ///
     /// The engine's address tells which heaps run on it: a heap stays with the engine that wrote it.
@@ -170,6 +210,45 @@ pub(crate) struct RootArguments {
     /// The state after exactly the turns up to this tick, instead of when nothing is queued
     #[arg(long, value_name = "N")]
     pub(crate) ticks: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The new folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The file to write
+    pub(crate) file: PathBuf,
+
+    /// This root, which has to be in the data folder, instead of the present state
+    #[arg(long, value_name = "CID", conflicts_with = "checkpoint")]
+    pub(crate) root: Option<Cid>,
+
+    /// Everything that is needed to go on bit for bit: all containers, queues and the clock
+    #[arg(long)]
+    pub(crate) checkpoint: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The file to read
+    pub(crate) file: PathBuf,
+
+    /// What the container is called; `main` is the one that the other commands speak to
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) name: String,
+
+    /// Refuse a file of more blocks
+    #[arg(long, value_name = "N")]
+    pub(crate) blocks_max: Option<u64>,
+
+    /// Refuse a larger file
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) bytes_max: Option<u64>,
 }
 
 fn after_long_help() -> String {

@@ -1,7 +1,12 @@
 //! One module per command; each opens what it needs, does its work and ends in order.
 
+mod backup;
+mod check;
 mod completions;
 mod eval;
+mod export;
+mod import;
+mod inspect;
 mod load;
 mod root;
 mod run;
@@ -27,6 +32,11 @@ pub(crate) async fn run(arguments: Arguments, output: &Arc<Output>) -> Result<Ex
         Command::Run(run) => run::run(&globals, run, output).await,
         Command::Load(load) => load::run(&globals, &load, output).await,
         Command::Root(root) => root::run(&globals, &root, output).await,
+        Command::Inspect => inspect::run(&globals, output).await,
+        Command::Check => check::run(&globals, output),
+        Command::Backup(backup) => backup::run(&globals, &backup, output).await,
+        Command::Export(export) => export::run(&globals, &export, output).await,
+        Command::Import(import) => import::run(&globals, &import, output).await,
         Command::Version => version::run(output).await,
         Command::Completions { shell } => completions::run(shell),
     }

@@ -91,9 +91,11 @@ impl From<HypervisorError> for Failure {
     fn from(error: HypervisorError) -> Failure {
         match error {
             HypervisorError::Exception(exception) => Failure::Exception(exception),
-            error @ (HypervisorError::CutPassed { .. } | HypervisorError::Message(_)) => {
-                Failure::Usage(error.to_string())
-            }
+            error @ (HypervisorError::CutPassed { .. }
+            | HypervisorError::Message(_)
+            | HypervisorError::NoSuchRoot(_)
+            | HypervisorError::NameInUse { .. }
+            | HypervisorError::Alive(_)) => Failure::Usage(error.to_string()),
             error => Failure::Hypervisor(error),
         }
     }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use everturn::js::JsType;
 use everturn::wasm::WasmType;
-use everturn::{ContainerId, DiskStore, Hypervisor, Ipld};
+use everturn::{Builder, Cid, ContainerId, DiskStore, Hypervisor, Ipld};
 
 use crate::arguments::Globals;
 use crate::engine;
@@ -28,6 +28,8 @@ const WASM: &str = "wasm";
 pub(crate) enum Folder {
     /// A folder that is absent or empty is made.
     MayBeNew,
+    /// There has to be one.
+    MustExist,
     /// There has to be a session.
     HasSession,
 }
@@ -57,26 +59,45 @@ impl Session {
         output: &Arc<Output>,
     ) -> Result<Session, Failure> {
         let data = &globals.data;
-        if folder == Folder::HasSession && is_empty(data)? {
+        if folder != Folder::MayBeNew && is_empty(data)? {
             return Err(Failure::NoSession(data.clone()));
         }
         let engine = engine::start();
         let store = DiskStore::open(data)?;
         let engine = engine::started(engine).await?;
-        let lines = output.clone();
-        let hypervisor = Hypervisor::builder()
-            .store(store)
-            .clock(now_ms)
-            .on_line(move |line| lines.line(line))
-            .build()
-            .await?;
-        hypervisor.register_container(JS, engine.clone());
-        hypervisor.register_container(WASM, WasmType::beside(&engine));
-        let session = Session { hypervisor, engine, main: ContainerId::root(MAIN) };
+        let session = Session::on(Hypervisor::builder().store(store), engine, output).await?;
         if folder == Folder::HasSession && !session.is_alive().await? {
             return Err(Failure::NoSession(data.clone()));
         }
         Ok(session)
+    }
+
+    /// Opens the folder again with an engine that has started.
+    pub(crate) async fn open_with(
+        globals: &Globals,
+        engine: JsType,
+        output: &Arc<Output>,
+    ) -> Result<Session, Failure> {
+        Session::on(Hypervisor::builder().store(DiskStore::open(&globals.data)?), engine, output).await
+    }
+
+    /// Goes on from a checkpoint that is in the folder's store.
+    pub(crate) async fn resume(
+        globals: &Globals,
+        checkpoint: &Cid,
+        engine: JsType,
+        output: &Arc<Output>,
+    ) -> Result<Session, Failure> {
+        let builder = Hypervisor::builder().store(DiskStore::open(&globals.data)?).resume(checkpoint);
+        Session::on(builder, engine, output).await
+    }
+
+    async fn on(builder: Builder, engine: JsType, output: &Arc<Output>) -> Result<Session, Failure> {
+        let lines = output.clone();
+        let builder = builder.clock(now_ms).on_line(move |line| lines.line(line));
+        let builder = builder.register_container(JS, engine.clone());
+        let hypervisor = builder.register_container(WASM, WasmType::beside(&engine)).build().await?;
+        Ok(Session { hypervisor, engine, main: ContainerId::root(MAIN) })
     }
 
     /// Whether the container is there.
@@ -107,7 +128,7 @@ impl Session {
 }
 
 /// Whether a folder is absent or has nothing in it.
-fn is_empty(folder: &Path) -> Result<bool, Failure> {
+pub(crate) fn is_empty(folder: &Path) -> Result<bool, Failure> {
     match fs::read_dir(folder) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),

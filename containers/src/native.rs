@@ -145,6 +145,10 @@ impl<T: Native> ContainerType for NativeType<T> {
         Ok(fields_of(&saved(reader)?)?)
     }
 
+    fn heap_bytes(&self, reader: &dyn StateReader) -> Result<Option<u64>, ExoError> {
+        Ok(Some(saved(reader)?.len() as u64))
+    }
+
     fn import(
         &self,
         fields: &BTreeMap<String, Ipld>,

@@ -105,6 +105,11 @@ impl<R: Read> CarReader<R> {
         &self.roots
     }
 
+    /// Bytes read so far: right after a block was given out, where it ended.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
     fn section(&mut self) -> Result<Option<(Cid, Vec<u8>)>, CarError> {
         let at = self.at;
         let Some(bytes) = self.varint()? else { return Ok(None) };

@@ -59,13 +59,14 @@ pub mod node {
     pub use everturn_dag::node::{decode, encode};
 }
 
+pub use everturn_dag::references::Audit;
 pub use everturn_dag::{Backend, Base, Cid, DiskStore, Ipld, MemoryStore, NodeError, Store, StoreError};
 pub use everturn_exo_interface::{
     ContainerType, Exception, ExceptionKind, Footprint, Handle, Limits, LogLevel, Refusal, Turn,
 };
 pub use everturn_hypervisor::{
-    Budget, Builder, Hypervisor, HypervisorError, Inspection, Line, Ran, Receipt, Sent, Settings, SideBySide,
-    TurnsBy, Unloading,
+    ArchiveError, Budget, Builder, Exported, Hypervisor, HypervisorError, ImportLimits, Inspection, Line,
+    Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check, import_car,
 };
 pub use everturn_port_manager::{
     ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Source, Ticks,

@@ -140,7 +140,8 @@ pub trait ContainerType: Send + Sync {
     /// If the state cannot be read.
     fn load(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError>;
 
-    /// The container's own fields of its state node, from committed state alone; adds the blocks they link to.
+    /// The container's own fields of its state node, from committed state alone; adds the blocks they link to. What is part
+    /// of the state is linked to from the field `heap`; a link anywhere else is data, and does not leave with the state.
     /// `state` may be written too: a flush notes there what it need not hash again.
     ///
     /// # Errors
@@ -151,6 +152,15 @@ pub trait ContainerType: Send + Sync {
         notes: &mut dyn StateWriter,
         blocks: &mut dyn BlockWriter,
     ) -> Result<BTreeMap<String, Ipld>, ExoError>;
+
+    /// The size of a container's heap or state, in bytes, from its committed state; `None` if that cannot be told cheaply.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    fn heap_bytes(&self, state: &dyn StateReader) -> Result<Option<u64>, ExoError> {
+        let _ = state;
+        Ok(None)
+    }
 
     /// Writes the live state that a state node's fields stand for, as a commit would have: the way back from a
     /// state root.

@@ -4,14 +4,16 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 
-use everturn_dag::{Batch, MemoryStore, Space, Store};
-use everturn_exo_interface::Limits;
+use everturn_dag::{Batch, Cid, MemoryStore, Space, Store};
+use everturn_exo_interface::{ContainerType, Limits};
 use everturn_port_manager::Ticks;
 
+use crate::checkpoint::Parts;
 use crate::committer::{Committer, Observer};
 use crate::core::{Core, Types};
+use crate::handle::Back;
 use crate::keys::{self, Configuration};
-use crate::writer::Writer;
+use crate::writer::{Arrivals, Writer};
 use crate::{Hypervisor, HypervisorError, Line};
 
 /// Stack of the core thread, on which guests run: address space, of which only what is used becomes memory. A guest's
@@ -124,6 +126,8 @@ impl Settings {
 pub struct Builder {
     store: Option<Arc<dyn Store>>,
     settings: Settings,
+    types: Types,
+    checkpoint: Option<Cid>,
     observer: Option<Observer>,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
 }
@@ -150,6 +154,22 @@ impl Builder {
         self
     }
 
+    /// Makes a container type available under a name from the beginning; [`Hypervisor::register_container`] does it later.
+    #[must_use]
+    pub fn register_container(self, name: &str, container_type: impl ContainerType + 'static) -> Builder {
+        self.types.register(name, Arc::new(container_type));
+        self
+    }
+
+    /// Goes on from a checkpoint that is in the store ([`import_car`](crate::import_car) puts it there), which must have no
+    /// containers yet. The types of the checkpoint's containers have to be registered with the builder, and the settings
+    /// to be those that it was made with.
+    #[must_use]
+    pub fn resume(mut self, checkpoint: &Cid) -> Builder {
+        self.checkpoint = Some(*checkpoint);
+        self
+    }
+
     /// Shows every line that containers write, once it is durable.
     #[must_use]
     pub fn on_line(mut self, observer: impl Fn(&Line) + Send + Sync + 'static) -> Builder {
@@ -167,7 +187,8 @@ impl Builder {
     /// Opens the store's containers and begins to run.
     ///
     /// # Errors
-    /// If the store cannot be read, or was made with another configuration.
+    /// If the store cannot be read, or was made with another configuration; and of a resume, if the checkpoint is not there
+    /// or not whole, was made with another configuration, or the store has containers.
     pub async fn build(self) -> Result<Hypervisor, HypervisorError> {
         tokio::task::spawn_blocking(move || self.build_blocking())
             .await
@@ -176,14 +197,22 @@ impl Builder {
 
     fn build_blocking(self) -> Result<Hypervisor, HypervisorError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        check_configuration(&*store, &self.settings.configuration())?;
-        let types = Types::default();
+        let (given, types, arrivals) = (self.settings.configuration(), self.types, Arrivals::default());
+        if let Some(checkpoint) = &self.checkpoint {
+            let blocks = keys::Blocks { reader: &*store };
+            compare(&Parts::read(&blocks, checkpoint)?.configuration()?, &given)?;
+        }
+        check_configuration(&*store, &given)?;
+        let mut writer = Writer::new(store.clone(), types.clone(), arrivals.clone())?;
+        if let Some(checkpoint) = &self.checkpoint {
+            writer.resume(&types, checkpoint)?;
+        }
+        let back = Back { store: Arc::downgrade(&store), arrivals };
         let failure: Arc<OnceLock<String>> = Arc::default();
         let (commands, inbox) = channel();
         let (commits, outbox) = sync_channel(1);
         let core = Core::open(store.clone(), types.clone(), self.settings, failure.clone(), commits)?;
         let interrupt = core.interrupt.clone();
-        let writer = Writer::new(store.clone(), types.clone())?;
         let committer = Committer { writer, observer: self.observer, failure: failure.clone() };
         let to_core = commands.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -194,7 +223,7 @@ impl Builder {
             spawn("everturn-core", Box::new(move || core.run(&inbox)))?,
             spawn("everturn-commit", Box::new(move || committer.run(&outbox, &to_core)))?,
         ];
-        Ok(Hypervisor::new(commands, types, failure, interrupt, self.clock, threads))
+        Ok(Hypervisor::new(commands, types, failure, interrupt, self.clock, threads, back))
     }
 }
 
@@ -206,7 +235,11 @@ fn check_configuration(store: &dyn Store, given: &Configuration) -> Result<(), H
         store.write(batch)?;
         return Ok(store.sync()?);
     };
-    let stored: Configuration = keys::decode("the configuration", &bytes)?;
+    compare(&keys::decode("the configuration", &bytes)?, given)
+}
+
+/// Names the first field in which two configurations differ.
+fn compare(stored: &Configuration, given: &Configuration) -> Result<(), HypervisorError> {
     let fields = [
         ("lookahead", stored.lookahead.0, given.lookahead.0),
         ("turn_cost", stored.turn_cost.0, given.turn_cost.0),

@@ -26,7 +26,7 @@ use everturn_dag::{Batch, Space, Store, StoreError};
 use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
 use everturn_port_manager::{ContainerId, Gauge, Loose, Port, PortId, ReceiptId, Taken, Ticks};
 
-pub(crate) use requests::Command;
+pub(crate) use requests::{Command, Joined};
 use residents::Residents;
 use roads::QueueId;
 use runner::Runner;

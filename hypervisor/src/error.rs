@@ -36,6 +36,23 @@ pub enum HypervisorError {
     /// The root is not pinned here, or not any more.
     #[error("the root {0} is not pinned here; it was released as often as it was made")]
     NotPinned(String),
+    /// The root is not that of a checkpoint.
+    #[error("{cid} is no checkpoint: {what}")]
+    NoCheckpoint {
+        /// The address.
+        cid: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Only an empty store can become what a checkpoint stands for.
+    #[error("this store has containers already; resume a checkpoint in an empty one")]
+    NotEmpty,
+    /// A container that a state would bring to life is alive.
+    #[error("container {0} of that state is alive here already; a state can be alive once in a store")]
+    Alive(String),
+    /// A root could not leave, or a CAR not be taken in. Nothing was changed.
+    #[error(transparent)]
+    Archive(Box<crate::ArchiveError>),
     /// The store was made with another configuration.
     #[error("this store was made with {field} = {stored}, not {given}; use that, or another store")]
     Configuration {

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use everturn_dag::{Cid, Ipld};
+use everturn_dag::{Cid, Ipld, Store, StoreError};
 use everturn_exo_interface::{ContainerType, Footprint};
 use everturn_port_manager::{ContainerId, Kind, Message, Ticks};
 use tokio::sync::oneshot;
 
-use crate::batch::Reply;
-use crate::core::{Command, Types};
-use crate::writer::Writer;
+use crate::batch::{Answer, Reply};
+use crate::core::{Command, Joined, Types};
+use crate::writer::{Arrivals, Writer};
 use crate::{Budget, Builder, HypervisorError, Ran, Receipt};
 
 /// A running hypervisor. Clones are the same one; it ends with [`Hypervisor::stop`] or with its last clone.
@@ -26,6 +26,14 @@ pub struct Hypervisor {
     interrupt: Arc<AtomicBool>,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     threads: Threads,
+    back: Back,
+}
+
+/// What a handle has of the writer's side. It does not keep the store open.
+#[derive(Clone)]
+pub(crate) struct Back {
+    pub(crate) store: Weak<dyn Store>,
+    pub(crate) arrivals: Arrivals,
 }
 
 /// The core's and the committer's, until they are waited for.
@@ -56,11 +64,19 @@ pub struct Inspection {
     pub queued: usize,
     /// Its ports by name, and where they lead.
     pub ports: Vec<(String, ContainerId)>,
+    /// The size of its heap or state, in bytes; `None` if it cannot be told: it was not born yet, or its type is not
+    /// registered.
+    pub heap_bytes: Option<u64>,
     /// What it costs in memory; `None` if it is not there now.
     pub footprint: Option<Footprint>,
 }
 
 impl Hypervisor {
+    /// Goes on from a checkpoint in a store: [`Builder::resume`], to be given the container types and the settings.
+    pub fn resume(store: Arc<dyn Store>, checkpoint: &Cid) -> Builder {
+        Builder::default().shared_store(store).resume(checkpoint)
+    }
+
     /// Puts one together.
     pub fn builder() -> Builder {
         Builder::default()
@@ -73,6 +89,7 @@ impl Hypervisor {
         interrupt: Arc<AtomicBool>,
         clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
         threads: Vec<JoinHandle<()>>,
+        back: Back,
     ) -> Hypervisor {
         Hypervisor {
             commands: Arc::new(Commands(commands)),
@@ -81,6 +98,7 @@ impl Hypervisor {
             interrupt,
             clock,
             threads: Arc::new(Mutex::new(threads)),
+            back,
         }
     }
 
@@ -307,16 +325,40 @@ impl Hypervisor {
         T: Send + 'static,
         F: FnOnce(&mut Writer) -> Result<T, HypervisorError> + Send + 'static,
     {
-        self.ask(|reply: Reply<T>| {
-            Command::Errand(Box::new(move |writer| match work(writer) {
-                Err(HypervisorError::Store(error)) => Err(error),
-                // Whoever gave up waiting needs no answer.
-                done => Ok(Box::new(move || drop(reply.send(done)))),
-            }))
+        self.errand_at(Joined::Batch, work)
+    }
+
+    /// Has the store's writer do something.
+    pub(crate) fn errand_at<T, F>(
+        &self,
+        joined: Joined,
+        work: F,
+    ) -> impl Future<Output = Result<T, HypervisorError>> + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writer) -> Result<T, HypervisorError> + Send + 'static,
+    {
+        self.ask(move |reply: Reply<T>| {
+            let errand = move |writer: &mut Writer| -> Result<Answer, StoreError> {
+                match work(writer) {
+                    Err(HypervisorError::Store(error)) => Err(error),
+                    // Whoever gave up waiting needs no answer.
+                    done => Ok(Box::new(move || drop(reply.send(done)))),
+                }
+            };
+            Command::Errand(Box::new(errand), joined)
         })
     }
 
-    fn ask<T, C: FnOnce(Reply<T>) -> Command>(
+    pub(crate) fn store(&self) -> &Weak<dyn Store> {
+        &self.back.store
+    }
+
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.back.arrivals
+    }
+
+    pub(crate) fn ask<T, C: FnOnce(Reply<T>) -> Command>(
         &self,
         command: C,
     ) -> impl Future<Output = Result<T, HypervisorError>> + use<T, C> {

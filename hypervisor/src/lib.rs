@@ -5,8 +5,12 @@
 //! their outputs leave (the output gate). Knows neither wasm nor JavaScript: containers come from registered
 //! [`ContainerType`](everturn_exo_interface::ContainerType)s.
 
+mod archive;
+mod backup;
 mod batch;
 mod builder;
+mod check;
+mod checkpoint;
 mod committer;
 mod core;
 mod error;
@@ -15,9 +19,13 @@ mod handle;
 mod keys;
 mod receipt;
 mod restore;
+mod transfer;
 mod writer;
 
+pub use archive::{ArchiveError, Exported, ImportLimits};
 pub use builder::{Builder, Settings, SideBySide, TurnsBy, Unloading};
+pub use check::check;
 pub use error::HypervisorError;
 pub use handle::{Hypervisor, Inspection};
 pub use receipt::{Budget, Line, Ran, Receipt, Sent};
+pub use transfer::import_car;

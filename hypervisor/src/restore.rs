@@ -1,8 +1,9 @@
 //! The way back: live state from a state root.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use everturn_dag::{Batch, Cid, Ipld, Space, Store, references};
+use everturn_dag::{Batch, Cid, Ipld, Store, references};
 use everturn_exo_interface::{BlockReader, RuntimeRecord};
 use everturn_port_manager::{
     Bindings, ContainerId, End, Life, Loose, Nonce, Port, PortManager, PortName, PortRef, Ticks,
@@ -17,19 +18,17 @@ pub(crate) struct Plan {
     pub(crate) records: Vec<(ContainerId, RuntimeRecord)>,
 }
 
-/// Reads the tree under `root`, as the state of the container `id`. Changes nothing.
+/// Reads the tree under `root`, as the state of the container `id` of a type. Changes nothing.
 pub(crate) fn plan(
     store: &dyn Store,
     types: &Types,
     id: ContainerId,
+    container_type: Arc<str>,
     root: Cid,
 ) -> Result<Plan, HypervisorError> {
     let blocks = keys::Blocks { reader: store };
-    let own: Option<Vec<u8>> = store.get(Space::Runtime, &keys::record(id))?;
-    let own = own.ok_or_else(|| HypervisorError::NoSuchContainer(id.to_string()))?;
-    let own: RuntimeRecord = keys::decode("the root's record", &own)?;
     let mut plan = Plan { batch: Batch::new(), records: Vec::new() };
-    let mut open = vec![(id, own.container_type, None, 0, root)];
+    let mut open = vec![(id, container_type, None, 0, root)];
     while let Some((id, container_type, parent, depth, node)) = open.pop() {
         let mut fields = state_node(&blocks, node)?;
         let (ports, children) = ports(&mut fields).ok_or_else(|| not_a_node(node))?;
@@ -65,7 +64,10 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
-fn state_node(blocks: &dyn BlockReader, node: Cid) -> Result<BTreeMap<String, Ipld>, HypervisorError> {
+pub(crate) fn state_node(
+    blocks: &dyn BlockReader,
+    node: Cid,
+) -> Result<BTreeMap<String, Ipld>, HypervisorError> {
     match keys::decode("a state node", &blocks.block(&node)?)? {
         Ipld::Map(fields) => Ok(fields),
         _ => Err(not_a_node(node)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use everturn_dag::references::{self, References, STEP_BLOCKS_MAX, Unreferenced};
 use everturn_dag::{Batch, Cid, Space, Store, StoreError, blocks};
@@ -13,6 +14,30 @@ use crate::{HypervisorError, flush, keys};
 /// Blocks that a commit removes on its way, at most: what a successor replaces, mostly.
 const COMMIT_BLOCKS_MAX: usize = 256;
 
+/// How many imports are under way: their blocks arrive before what refers to them, so nothing is reclaimed meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arrivals(Arc<AtomicUsize>);
+
+/// One import; over when it is dropped.
+pub(crate) struct Arrival(Arrivals);
+
+impl Arrivals {
+    pub(crate) fn begin(&self) -> Arrival {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Arrival(self.clone())
+    }
+
+    fn are_under_way(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 pub(crate) struct Writer {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) types: Types,
@@ -20,16 +45,18 @@ pub(crate) struct Writer {
     /// Changes of pins that are still to be written.
     pins: BTreeMap<Cid, i64>,
     unsynced: bool,
+    arrivals: Arrivals,
 }
 
 impl Writer {
-    pub(crate) fn new(store: Arc<dyn Store>, types: Types) -> Result<Self, StoreError> {
+    pub(crate) fn new(store: Arc<dyn Store>, types: Types, arrivals: Arrivals) -> Result<Self, StoreError> {
         Ok(Writer {
             references: References::open(&*store)?,
             store,
             types,
             pins: BTreeMap::new(),
             unsynced: false,
+            arrivals,
         })
     }
 
@@ -40,8 +67,17 @@ impl Writer {
             let pins = references::pins_of(&*self.store, &root)?;
             references::set_pins(&mut batch, &root, pins.saturating_add_signed(change));
         }
-        let left_out = Unreferenced::AreLeftOut;
-        let batch = self.references.settle(&*self.store, batch, left_out, COMMIT_BLOCKS_MAX)?;
+        self.settle(batch, Unreferenced::AreLeftOut)
+    }
+
+    /// Takes in blocks of an import, what they link to before them.
+    pub(crate) fn arrive(&mut self, batch: Batch) -> Result<(), StoreError> {
+        self.settle(batch, Unreferenced::Wait)
+    }
+
+    fn settle(&mut self, batch: Batch, unreferenced: Unreferenced) -> Result<(), StoreError> {
+        let blocks_max = if self.arrivals.are_under_way() { 0 } else { COMMIT_BLOCKS_MAX };
+        let batch = self.references.settle(&*self.store, batch, unreferenced, blocks_max)?;
         if batch.is_empty() {
             return Ok(());
         }
@@ -63,7 +99,7 @@ impl Writer {
     /// Removes some of the blocks that nothing refers to any more; `false` if there is nothing to remove now. It needs
     /// no sync of its own: until it is durable, it is still to be done.
     pub(crate) fn reclaim(&mut self) -> Result<bool, StoreError> {
-        if !self.references.may_reclaim() {
+        if !self.references.may_reclaim() || self.arrivals.are_under_way() {
             return Ok(false);
         }
         match self.references.reclaim(&*self.store, STEP_BLOCKS_MAX)? {
@@ -75,9 +111,20 @@ impl Writer {
     /// Writes the state root of a container and pins it.
     pub(crate) fn state_root(&mut self, id: ContainerId) -> Result<Cid, HypervisorError> {
         let (cid, batch) = flush::state_root(&*self.store, &self.types, id)?;
-        *self.pins.entry(cid).or_default() += 1;
-        self.write(batch)?;
+        self.pin_written(cid, batch)?;
         Ok(cid)
+    }
+
+    /// Writes a root and pins it.
+    pub(crate) fn pin_written(&mut self, root: Cid, batch: Batch) -> Result<(), StoreError> {
+        *self.pins.entry(root).or_default() += 1;
+        self.write(batch)
+    }
+
+    /// Brings the state node of a container up to date.
+    pub(crate) fn flush(&mut self, id: ContainerId) -> Result<(), HypervisorError> {
+        let (_, batch) = flush::state_root(&*self.store, &self.types, id)?;
+        Ok(self.write(batch)?)
     }
 
     /// Pins a root that is there.

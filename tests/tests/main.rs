@@ -1,6 +1,7 @@
 //! The one integration binary: what no single crate can show by itself.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it is for")]
 
+mod archives;
 mod containers;
 mod determinism;
 mod engine;

@@ -55,17 +55,7 @@ impl World {
     }
 
     pub(crate) fn on(store: Arc<dyn Store>, program: &str, ways: Ways) -> World {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let js = js(&ways);
-        let mut world = World {
-            runtime,
-            store,
-            ways,
-            js,
-            hypervisor: None,
-            root: ContainerId::ROOT,
-            lines: Arc::default(),
-        };
+        let mut world = World::idle_on(store, ways);
         world.start();
         let hypervisor = world.hypervisor().clone();
         world.root =
@@ -79,6 +69,30 @@ impl World {
         let made = self.runtime.block_on(hypervisor.create_instance("js", name, init));
         self.root = made.map_err(|error| error.to_string())?;
         Ok(())
+    }
+
+    /// A hypervisor without any container.
+    pub(crate) fn empty(store: Arc<dyn Store>) -> World {
+        let mut world = World::idle_on(store, Ways::default());
+        world.start();
+        world
+    }
+
+    /// A hypervisor that goes on from a checkpoint which is in the store.
+    pub(crate) fn resumed(store: Arc<dyn Store>, checkpoint: &Cid, settings: Settings) -> World {
+        let mut world = World::idle_on(store, Ways { settings, ..Ways::default() });
+        let builder = Hypervisor::resume(world.store.clone(), checkpoint)
+            .settings(settings)
+            .register_container("js", world.js.clone());
+        world.hypervisor = Some(world.runtime.block_on(builder.build()).unwrap());
+        world.root = ContainerId::root("main");
+        world
+    }
+
+    fn idle_on(store: Arc<dyn Store>, ways: Ways) -> World {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let js = js(&ways);
+        World { runtime, store, ways, js, hypervisor: None, root: ContainerId::ROOT, lines: Arc::default() }
     }
 
     pub(crate) fn start(&mut self) {

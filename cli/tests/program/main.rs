@@ -1,5 +1,6 @@
 //! The program as people and scripts meet it: the real binary, its output, its exit codes, and kills in between.
 
+mod archives;
 mod commands;
 mod crash;
 mod errors;

@@ -40,8 +40,13 @@ impl World {
 
     /// A command on the data folder, in the world's folder.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
+        self.command_on("data", words)
+    }
+
+    /// A command on another data folder, in the world's folder.
+    pub(crate) fn command_on(&self, data: &str, words: &[&str]) -> Command {
         let mut command = program();
-        command.current_dir(self.folder.path()).args(words).args(["--data", "data"]);
+        command.current_dir(self.folder.path()).args(words).args(["--data", data]);
         command
     }
 

@@ -127,6 +127,10 @@ impl ContainerType for WasmType {
         Ok(BTreeMap::from([("heap".to_owned(), heap)]))
     }
 
+    fn heap_bytes(&self, state: &dyn StateReader) -> Result<Option<u64>, ExoError> {
+        Ok(Some(rows::header(state)?.bytes))
+    }
+
     fn import(
         &self,
         fields: &BTreeMap<String, Ipld>,

@@ -60,8 +60,15 @@ pub(crate) enum Command {
     Inspect {
         reply: Reply<Vec<Inspection>>,
     },
+    /// A root container from a state root.
+    Revive {
+        container_type: String,
+        name: String,
+        root: Cid,
+        reply: Reply<ContainerId>,
+    },
     /// Work for the writer.
-    Errand(Errand),
+    Errand(Errand, Joined),
     /// A type was registered: turns that waited for it may run.
     Registered,
     Settled {
@@ -71,6 +78,15 @@ pub(crate) enum Command {
     Failed(String),
     /// Makes everything done so far durable and ends; nobody may be waiting for it.
     Stop(Option<Reply<()>>),
+}
+
+/// When an errand is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// With the batch that is open, whatever else joins it.
+    Batch,
+    /// On exactly what is done now.
+    Now,
 }
 
 impl Pending {
@@ -94,7 +110,15 @@ impl Core {
             Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
             Command::Restore { id, root, reply } => self.restore(id, root, reply)?,
-            Command::Errand(errand) => self.open.outputs.push(Output::Errand(errand)),
+            Command::Revive { container_type, name, root, reply } => {
+                self.revive(container_type, &name, root, reply)?;
+            }
+            Command::Errand(errand, joined) => {
+                self.open.outputs.push(Output::Errand(errand));
+                if joined == Joined::Now {
+                    self.cut()?;
+                }
+            }
             Command::Run { budget, reply } => self.allow(budget, reply),
             Command::Hold { ticks, reply } => self.hold(ticks, reply),
             Command::Complete { id, text, reply } => self.complete(id, &text, reply)?,
@@ -219,12 +243,12 @@ impl Core {
     }
 
     fn restore(&mut self, id: ContainerId, root: Cid, reply: Reply<()>) -> Result<(), HypervisorError> {
-        let is_root = self.running.get(&id).is_some_and(|exo| exo.record().holder.is_none());
-        if !is_root {
+        let root_container = self.running.get(&id).filter(|exo| exo.record().holder.is_none());
+        let Some(container_type) = root_container.map(|exo| exo.record().container_type.clone()) else {
             drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
             return Ok(());
-        }
-        match restore::plan(&*self.store, &self.types, id, root) {
+        };
+        match restore::plan(&*self.store, &self.types, id, container_type, root) {
             Ok(plan) => {
                 let ticks = self.running.get(&id).map_or(Ticks::ZERO, |exo| exo.record().ticks);
                 self.remove_tree(id);
@@ -237,6 +261,45 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    fn revive(
+        &mut self,
+        container_type: String,
+        name: &str,
+        root: Cid,
+        reply: Reply<ContainerId>,
+    ) -> Result<(), HypervisorError> {
+        let id = ContainerId::root(name);
+        if let Some(exo) = self.running.get(&id) {
+            let container_type = exo.record().container_type.to_string();
+            drop(reply.send(Err(HypervisorError::NameInUse { name: name.to_owned(), container_type })));
+            return Ok(());
+        }
+        let plan = restore::plan(&*self.store, &self.types, id, container_type.into(), root);
+        match plan {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(plan) => match self.alive_of(&plan) {
+                Some(id) => drop(reply.send(Err(HypervisorError::Alive(id.to_string())))),
+                None => {
+                    keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
+                    self.adopt(plan, self.clock.window_end);
+                    self.open.outputs.push(Output::Created(reply, Ok(id)));
+                    self.cut()?;
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Something of a state that is alive here: a container, or an end of a channel.
+    fn alive_of(&self, plan: &restore::Plan) -> Option<ContainerId> {
+        plan.records.iter().find_map(|(id, record)| {
+            let ports = record.ports.iter().map(|(_, port)| port.reference.port_id());
+            let ends: Vec<PortId> = ports.filter(|port| port.end.is_some()).collect();
+            let end = ends.into_iter().find(|end| self.exists(*end)).map(|end| end.of);
+            end.or(Some(*id).filter(|id| self.running.contains_key(id)))
+        })
     }
 
     /// Takes in containers as a state root has them. Their ticks go on from where time is.
@@ -312,6 +375,15 @@ impl Core {
         Ok(())
     }
 
+    fn heap_bytes(&self, exo: &ExoInterface) -> Option<u64> {
+        if let Some(container) = exo.container() {
+            return Some(container.footprint().heap_bytes);
+        }
+        let container_type = self.types.find(&exo.record().container_type).filter(|_| exo.record().born)?;
+        // What cannot be read here will be told by whoever needs it.
+        container_type.heap_bytes(&keys::Rows { reader: &*self.store, id: exo.id() }).ok().flatten()
+    }
+
     fn inspect(&self) -> Vec<Inspection> {
         let inspect = |exo: &ExoInterface| Inspection {
             id: exo.id(),
@@ -320,6 +392,7 @@ impl Core {
             ticks: exo.record().ticks,
             queued: exo.ports().queued(),
             ports: exo.ports().iter().map(|(name, port)| (name.to_string(), port.reference.id)).collect(),
+            heap_bytes: self.heap_bytes(exo),
             footprint: exo.container().map(|container| container.footprint()),
         };
         self.running.values().map(|exo| inspect(exo)).collect()

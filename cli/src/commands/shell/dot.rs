@@ -6,6 +6,7 @@ use everturn::{Inspection, Ticks};
 use serde_json::json;
 
 use super::{Shell, Waited};
+use crate::commands::backup::backup;
 use crate::commands::load::load;
 use crate::commands::say_root;
 use crate::exit::Exit;
@@ -13,6 +14,7 @@ use crate::failure::Failure;
 use crate::program::{Note, Program};
 
 const HELP: &str = "\
+.backup DIR copy the data folder, as it is now, to a new one
 .exit       leave (as Ctrl-D does)
 .heap       what the container costs in memory
 .help       this list
@@ -24,6 +26,7 @@ Ctrl-C clears a line, discards a turn that is running, and leaves at an empty li
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Dot {
+    Backup(PathBuf),
     Exit,
     Heap,
     Help,
@@ -46,6 +49,7 @@ pub(super) fn parse(line: &str) -> Option<Dot> {
         return None;
     }
     Some(match (word, rest.trim()) {
+        ("backup", folder) if !folder.is_empty() => Dot::Backup(folder.into()),
         ("exit", "") => Dot::Exit,
         ("heap", "") => Dot::Heap,
         ("help", "") => Dot::Help,
@@ -76,6 +80,12 @@ impl Shell<'_> {
                 self.output
                     .mention(&text, || json!({"event": "error", "text": text, "code": Exit::Usage as u8}));
                 self.has_thrown = true;
+            }
+            Dot::Backup(folder) => {
+                let (session, globals, output) = (self.session, self.globals, self.output);
+                if let Err(failure) = self.or_give_up(backup(session, globals, &folder, output)).await {
+                    self.could_not(failure)?;
+                }
             }
             Dot::Root => self.root().await?,
             Dot::Heap => self.heap().await?,
