@@ -212,7 +212,7 @@ impl Builder {
         let (commands, inbox) = channel();
         let (commits, outbox) = sync_channel(1);
         let core = Core::open(store.clone(), types.clone(), self.settings, failure.clone(), commits)?;
-        let interrupt = core.interrupt.clone();
+        let interrupt = core.interrupt();
         let committer = Committer { writer, observer: self.observer, failure: failure.clone() };
         let to_core = commands.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {

@@ -86,12 +86,8 @@ struct Allowance {
 }
 
 pub(crate) struct Core {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) types: Types,
-    pub(super) settings: Settings,
-    pub(super) interrupt: Arc<AtomicBool>,
-    pub(super) failure: Arc<OnceLock<String>>,
     runner: Runner,
+    failure: Arc<OnceLock<String>>,
     pool: Pool,
     running: BTreeMap<ContainerId, Box<ExoInterface>>,
     schedule: BTreeSet<(Ticks, ContainerId)>,
@@ -156,16 +152,10 @@ impl Core {
             Some(bytes) => keys::decode("the clock", &bytes)?,
             None => Clock::default(),
         };
-        let interrupt = Arc::<AtomicBool>::default();
-        let runner =
-            Runner { store: store.clone(), types: types.clone(), settings, interrupt: interrupt.clone() };
+        let runner = Runner { store, types, settings, interrupt: Arc::default() };
         let mut core = Core {
             pool: Pool::start(&runner, settings.threads)?,
             runner,
-            store,
-            types,
-            settings,
-            interrupt,
             failure,
             running: BTreeMap::new(),
             schedule: BTreeSet::new(),
@@ -194,7 +184,7 @@ impl Core {
 
     fn read_runtime(&mut self) -> Result<(), StoreError> {
         let mut failed = None;
-        let store = self.store.clone();
+        let store = self.runner.store.clone();
         store.scan(Space::Runtime, &[], &mut |key, value| {
             let read = self.read_runtime_entry(key, value);
             failed = read.err();
@@ -202,7 +192,7 @@ impl Core {
         })?;
         failed.map_or(Ok(()), Err)?;
         self.loose.take_changed();
-        if let Some(bytes) = self.store.get(Space::Meta, keys::PLACES)? {
+        if let Some(bytes) = self.runner.store.get(Space::Meta, keys::PLACES)? {
             let places: Vec<(QueueId, Taken)> = keys::decode("the places of queues that are gone", &bytes)?;
             self.gone = places.into_iter().map(|(id, taken)| (id, Gauge::of_gone(taken))).collect();
         }
@@ -235,6 +225,11 @@ impl Core {
             None => return Err(damaged(format!("a key of {} bytes", key.len()))),
         }
         Ok(())
+    }
+
+    /// The flag with which a person discards a running turn.
+    pub(crate) fn interrupt(&self) -> Arc<AtomicBool> {
+        self.runner.interrupt.clone()
     }
 
     /// Runs until told to stop or until the host fails.
@@ -271,14 +266,14 @@ impl Core {
 
     /// Whether another turn may join the open batch.
     fn may_work(&self) -> bool {
-        let batch_turns = self.settings.batch_turns.unwrap_or(BATCH_TURNS_MAX);
-        let unloading = self.settings.unloading == Unloading::EveryTurn && self.in_flight > 0;
+        let batch_turns = self.runner.settings.batch_turns.unwrap_or(BATCH_TURNS_MAX);
+        let unloading = self.runner.settings.unloading == Unloading::EveryTurn && self.in_flight > 0;
         self.open.turns < batch_turns && !unloading
     }
 
     fn should_cut(&self, idle: bool) -> bool {
         let free = self.in_flight == 0;
-        let full = match self.settings.batch_turns {
+        let full = match self.runner.settings.batch_turns {
             Some(turns) => self.open.turns >= turns,
             None => self.open.turns >= BATCH_TURNS,
         };
@@ -346,7 +341,7 @@ impl Core {
                 continue;
             }
             self.newest.remove(&id);
-            if self.settings.unloading == Unloading::EveryTurn {
+            if self.runner.settings.unloading == Unloading::EveryTurn {
                 self.settle(id, Unload::Now);
                 continue;
             }
@@ -357,7 +352,7 @@ impl Core {
                 self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
             }
         }
-        if let Unloading::Above { bytes } = self.settings.unloading {
+        if let Unloading::Above { bytes } = self.runner.settings.unloading {
             // One that changed since is noted again when that is settled.
             while let Some(coldest) = self.residents.pop_above(bytes) {
                 self.hot.retain(|other| *other != coldest);

@@ -152,7 +152,7 @@ impl Core {
             return;
         }
         let message = Message { data, ..Message::default() };
-        if let Err(error) = self.types.get(&container_type).and(self.check(&message)) {
+        if let Err(error) = self.runner.types.get(&container_type).and(self.check(&message)) {
             return drop(reply.send(Err(error)));
         }
         keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
@@ -165,7 +165,7 @@ impl Core {
         let Some(exo) = self.running.get(&to).filter(|exo| exo.record().holder.is_none()) else {
             return drop(reply.send(Err(HypervisorError::NoSuchContainer(to.to_string()))));
         };
-        if let Err(error) = self.types.get(&exo.record().container_type).and(self.check(&message)) {
+        if let Err(error) = self.runner.types.get(&exo.record().container_type).and(self.check(&message)) {
             return drop(reply.send(Err(error)));
         }
         self.lower_interrupt();
@@ -175,7 +175,7 @@ impl Core {
 
     /// Holds a host's message to what a container's has to keep.
     fn check(&self, message: &Message) -> Result<(), HypervisorError> {
-        let (bytes, bytes_max) = (message.data.len(), self.settings.limits.message_bytes_max);
+        let (bytes, bytes_max) = (message.data.len(), self.runner.settings.limits.message_bytes_max);
         if bytes > bytes_max {
             return Err(HypervisorError::Message(format!("it has {bytes} bytes, the limit is {bytes_max}")));
         }
@@ -248,7 +248,7 @@ impl Core {
             drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
             return Ok(());
         };
-        match restore::plan(&*self.store, &self.types, id, container_type, root) {
+        match restore::plan(&*self.runner.store, &self.runner.types, id, container_type, root) {
             Ok(plan) => {
                 let ticks = self.running.get(&id).map_or(Ticks::ZERO, |exo| exo.record().ticks);
                 self.remove_tree(id);
@@ -276,7 +276,7 @@ impl Core {
             drop(reply.send(Err(HypervisorError::NameInUse { name: name.to_owned(), container_type })));
             return Ok(());
         }
-        let plan = restore::plan(&*self.store, &self.types, id, container_type.into(), root);
+        let plan = restore::plan(&*self.runner.store, &self.runner.types, id, container_type.into(), root);
         match plan {
             Err(error) => drop(reply.send(Err(error))),
             Ok(plan) => match self.alive_of(&plan) {
@@ -331,7 +331,7 @@ impl Core {
 
     /// Lets a host that owns the loop run turns.
     fn allow(&mut self, budget: Budget, reply: Reply<Ran>) {
-        if self.settings.turns_by == TurnsBy::Background || self.allowance.is_some() {
+        if self.runner.settings.turns_by == TurnsBy::Background || self.allowance.is_some() {
             let why = match self.allowance {
                 Some(_) => "another run is under way; await it first",
                 None => "this hypervisor runs turns by itself; build it with turns_by = TurnsBy::Host",
@@ -379,9 +379,10 @@ impl Core {
         if let Some(container) = exo.container() {
             return Some(container.footprint().heap_bytes);
         }
-        let container_type = self.types.find(&exo.record().container_type).filter(|_| exo.record().born)?;
+        let container_type =
+            self.runner.types.find(&exo.record().container_type).filter(|_| exo.record().born)?;
         // What cannot be read here will be told by whoever needs it.
-        container_type.heap_bytes(&keys::Rows { reader: &*self.store, id: exo.id() }).ok().flatten()
+        container_type.heap_bytes(&keys::Rows { reader: &*self.runner.store, id: exo.id() }).ok().flatten()
     }
 
     fn inspect(&self) -> Vec<Inspection> {

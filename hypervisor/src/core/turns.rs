@@ -40,7 +40,7 @@ impl Core {
 
     /// Whether whoever owns the loop lets a turn of this delivery tick run.
     fn is_allowed(&self, at: Ticks) -> bool {
-        match (self.settings.turns_by, &self.allowance) {
+        match (self.runner.settings.turns_by, &self.allowance) {
             (TurnsBy::Background, _) => true,
             (TurnsBy::Host, None) => false,
             (TurnsBy::Host, Some(allowance)) => allowance.turns_left > 0 && at < allowance.end,
@@ -102,6 +102,6 @@ impl Core {
 
     /// Lowers the flag with which a person discards a running turn.
     pub(super) fn lower_interrupt(&self) {
-        self.interrupt.store(false, Ordering::Relaxed);
+        self.runner.interrupt.store(false, Ordering::Relaxed);
     }
 }

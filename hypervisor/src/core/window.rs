@@ -138,7 +138,7 @@ impl Core {
         let registered = |id: &ContainerId| {
             self.running.get(id).is_some_and(|exo| self.runner.missing_type(exo).is_none())
         };
-        let worth = match self.settings.side_by_side {
+        let worth = match self.runner.settings.side_by_side {
             SideBySide::WhenWorth => self.pool.turn_ticks.saturating_mul(ids.len() as u64) >= WORTH_TICKS,
             SideBySide::Always => true,
         };
