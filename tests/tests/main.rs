@@ -4,6 +4,7 @@
 mod archives;
 mod containers;
 mod determinism;
+mod dice;
 mod engine;
 mod javascript;
 mod layers;

@@ -1,19 +1,16 @@
 //! What a JavaScript program makes stays: across turns, commits, restarts and reloads, without a line of its own.
 
-use everturn::{Settings, Unloading};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use everturn::{Hypervisor, MemoryStore, Settings, Store};
 
 use crate::world::{Ways, World};
 
 /// Three ways for state to survive: in memory between commits, by a restart after every line, and by leaving memory
 /// after every turn.
 fn each_way(story: impl Fn(&mut World)) {
-    let unloading = Settings { unloading: Unloading::EveryTurn, ..Settings::default() };
-    let ways = [
-        Ways::default(),
-        Ways { restart_always: true, ..Ways::default() },
-        Ways { settings: unloading, ..Ways::default() },
-    ];
-    for ways in ways {
+    for ways in Ways::to_survive() {
         story(&mut World::with("", ways));
     }
 }
@@ -216,5 +213,19 @@ fn a_heap_that_is_dear_to_collect_keeps_working() {
             }
         }
         assert_eq!(world.eval("keep.length"), "0");
+    }
+}
+
+/// Whoever waited for the end may open the folder again at once: every thread has let go of the store.
+#[test]
+fn who_stopped_has_the_store_for_itself() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for _ in 0..50 {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let settings = Settings { threads: NonZeroUsize::new(8), ..Settings::default() };
+        let building = Hypervisor::builder().shared_store(store.clone()).settings(settings).build();
+        let hypervisor = runtime.block_on(building).unwrap();
+        runtime.block_on(hypervisor.stop()).unwrap();
+        assert_eq!(Arc::strong_count(&store), 1);
     }
 }

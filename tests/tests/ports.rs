@@ -1,6 +1,6 @@
 //! Calls, channels, reply ports, deletions: what containers do with each other's ports, told as stories.
 
-use everturn::{Settings, Unloading};
+use everturn::Settings;
 
 use crate::world::{Ways, World};
 
@@ -17,14 +17,8 @@ fn parent(child: &str) -> String {
 }
 
 fn every_way() -> Vec<Ways> {
-    let unloading = Settings { unloading: Unloading::EveryTurn, ..Settings::default() };
     let small = Settings { savepoint_turns: Some(1), batch_turns: Some(1), ..Settings::default() };
-    vec![
-        Ways::default(),
-        Ways { restart_always: true, ..Ways::default() },
-        Ways { settings: unloading, ..Ways::default() },
-        Ways { settings: small, ..Ways::default() },
-    ]
+    Ways::to_survive().into_iter().chain([Ways { settings: small, ..Ways::default() }]).collect()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use everturn::{Settings, Unloading};
 
+use crate::dice::Dice;
 use crate::world::{Ways, World};
 
 /// Programs in the ordinary run; EVERTURN_PROGRAMS asks for more.
@@ -14,28 +15,11 @@ struct Step {
     throws: bool,
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, the same everywhere.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
 /// Something that changes the heap, the ports or both. Refusals are caught and kept.
-fn work(rng: &mut Rng) -> String {
-    let n = rng.below(1000);
-    let name = ["a", "b", "c"][rng.below(3) as usize];
-    match rng.below(11) {
+fn work(dice: &mut Dice) -> String {
+    let n = dice.roll(1000);
+    let name = ["a", "b", "c"][dice.roll(3) as usize];
+    match dice.roll(11) {
         0 => format!("state.list.push({n}, 'x{n}')"),
         1 => format!("state.map.set('k{}', {{ n: {n}, list: [1, 2, {n}] }})", n % 40),
         2 => format!("state.map.delete('k{}')", n % 40),
@@ -52,29 +36,29 @@ fn work(rng: &mut Rng) -> String {
     }
 }
 
-fn failure(rng: &mut Rng) -> &'static str {
+fn failure(dice: &mut Dice) -> &'static str {
     [
         "throw new Error('no')",
         "Promise.reject(new Error('unhandled'))",
         "(function f() { return f() + 1; })()",
         "null.nothing",
         "state.leak = new Uint8Array(3e6).fill(1); throw state",
-    ][rng.below(5) as usize]
+    ][dice.roll(5) as usize]
 }
 
 fn program(seed: u64) -> Vec<Step> {
-    let mut rng = Rng(seed);
-    let turns = 6 + rng.below(14);
+    let mut dice = Dice(seed);
+    let turns = 6 + dice.roll(14);
     let mut steps: Vec<Step> = (0..turns)
         .map(|_| {
             let mut line = String::new();
-            for _ in 0..1 + rng.below(3) {
-                line += &work(&mut rng);
+            for _ in 0..1 + dice.roll(3) {
+                line += &work(&mut dice);
                 line += "; ";
             }
-            let throws = rng.below(3) == 0;
+            let throws = dice.roll(3) == 0;
             if throws {
-                line += failure(&mut rng);
+                line += failure(&mut dice);
             }
             Step { line: line + "; 0", throws }
         })
@@ -83,7 +67,7 @@ fn program(seed: u64) -> Vec<Step> {
         // A throw after some turns that were done: in the middle of every longer span.
         let middle = steps.len() / 2;
         steps[middle].throws = true;
-        steps[middle].line = format!("{}; {}", work(&mut rng), failure(&mut rng));
+        steps[middle].line = format!("{}; {}", work(&mut dice), failure(&mut dice));
         steps[middle - 1] = Step { line: "state.list.push('before'); 0".into(), throws: false };
     }
     steps

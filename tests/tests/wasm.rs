@@ -4,7 +4,7 @@ mod guests;
 mod ways;
 mod world;
 
-use everturn::{ExceptionKind, HypervisorError, Ipld, Settings, Unloading};
+use everturn::{ExceptionKind, HypervisorError, Ipld, Settings};
 
 use crate::world::Ways;
 use world::{World, creation, module};
@@ -13,13 +13,7 @@ const COUNTER: &str = include_str!("../../containers/guest/examples/counter.wat"
 
 /// In memory between commits, by a restart after every message, and by leaving memory after every turn.
 fn each_way(story: impl Fn(&mut World)) {
-    let unloading = Settings { unloading: Unloading::EveryTurn, ..Settings::default() };
-    let ways = [
-        Ways::default(),
-        Ways { restart_always: true, ..Ways::default() },
-        Ways { settings: unloading, ..Ways::default() },
-    ];
-    for ways in ways {
+    for ways in Ways::to_survive() {
         story(&mut World::new(ways));
     }
 }

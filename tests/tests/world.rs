@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use everturn::js::{JsOptions, JsType, ModuleCache, TrackerKind};
 use everturn::{
     Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Message, Receipt, Settings, Store, Ticks,
+    Unloading,
 };
 
 /// The engine, prepared once in a process and kept compiled between processes.
@@ -31,6 +32,19 @@ pub(crate) struct Ways {
     pub(crate) restart_always: bool,
     /// Noise in the dead stack before every turn.
     pub(crate) soiled_stack: bool,
+}
+
+impl Ways {
+    /// Three ways for state to survive: in memory between commits, by a restart after every input, and by leaving
+    /// memory after every turn.
+    pub(crate) fn to_survive() -> [Ways; 3] {
+        let unloading = Settings { unloading: Unloading::EveryTurn, ..Settings::default() };
+        [
+            Ways::default(),
+            Ways { restart_always: true, ..Ways::default() },
+            Ways { settings: unloading, ..Ways::default() },
+        ]
+    }
 }
 
 /// One hypervisor with one root JavaScript container, and the store that outlives it.

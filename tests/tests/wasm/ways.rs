@@ -7,6 +7,7 @@ use everturn::wasm::TrackerKind;
 use everturn::{Ipld, Settings, Unloading};
 
 use super::world::{World, creation, module};
+use crate::dice::Dice;
 use crate::world::Ways;
 
 /// Programs in the ordinary run; EVERTURN_PROGRAMS asks for more.
@@ -69,23 +70,6 @@ const PLAYER: &str = r#"(module
 /// Sends its parent one more than it gets, and cannot bear 7.
 const CHILD: &str = super::CHILD;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, the same everywhere.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
 /// One message, and whether its turn fails.
 #[derive(Clone, Debug)]
 struct Step {
@@ -94,18 +78,18 @@ struct Step {
 }
 
 fn program(seed: u64) -> Vec<Step> {
-    let mut rng = Rng(seed);
-    let turns = 8 + rng.below(12);
+    let mut dice = Dice(seed);
+    let turns = 8 + dice.roll(12);
     (0..turns)
         .map(|turn| {
             let mut play = Vec::new();
-            for _ in 0..1 + rng.below(8) {
-                play.extend([rng.below(7) as u8, rng.below(256) as u8]);
+            for _ in 0..1 + dice.roll(8) {
+                play.extend([dice.roll(7) as u8, dice.roll(256) as u8]);
             }
             // In every second program one fails for certain, after some that were done.
-            let fails = rng.below(3) == 0 || (seed.is_multiple_of(2) && turn == turns / 2);
+            let fails = dice.roll(3) == 0 || (seed.is_multiple_of(2) && turn == turns / 2);
             if fails {
-                play.extend([7 + rng.below(4) as u8, 0]);
+                play.extend([7 + dice.roll(4) as u8, 0]);
             }
             Step { play, fails }
         })
