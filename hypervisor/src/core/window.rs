@@ -9,6 +9,7 @@
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use everturn_exo_interface::{ExoInterface, Life, Stepped};
 use everturn_port_manager::{ContainerId, Loose, Ticks};
@@ -38,12 +39,29 @@ struct Work {
     finished: Mutex<Vec<Result<Job, HypervisorError>>>,
 }
 
-/// The worker threads. They end when the pool is dropped.
+/// The worker threads. They have ended when the pool is dropped: they read the store, which whoever waited for the end
+/// may open again at once.
 pub(super) struct Pool {
-    workers: Vec<Sender<Arc<Work>>>,
+    workers: Vec<Worker>,
     rested: Receiver<()>,
     /// Ticks that a turn burnt lately, on the average.
     turn_ticks: u64,
+}
+
+struct Worker {
+    work: Sender<Arc<Work>>,
+    thread: JoinHandle<()>,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // All are told before any is waited for.
+        let threads: Vec<_> = self.workers.drain(..).map(|Worker { work: _, thread }| thread).collect();
+        for thread in threads {
+            // One that panicked was noticed by the window that it ran in.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Pool {
@@ -63,8 +81,8 @@ impl Pool {
                 }
             };
             let thread = std::thread::Builder::new().name(format!("everturn-worker-{number}"));
-            thread.stack_size(THREAD_STACK_BYTES).spawn(serve)?;
-            Ok(work)
+            let thread = thread.stack_size(THREAD_STACK_BYTES).spawn(serve)?;
+            Ok(Worker { work, thread })
         };
         let workers = (1..threads).map(start).collect::<std::io::Result<_>>();
         let workers = workers.map_err(|error| HypervisorError::Stopped(format!("no thread: {error}")))?;
@@ -76,7 +94,7 @@ impl Pool {
         let helpers = self.workers.len().min(jobs.len() - 1);
         let work = Arc::new(Work { waiting: Mutex::new(jobs), ..Work::default() });
         for worker in &self.workers[..helpers] {
-            let _ = worker.send(work.clone());
+            let _ = worker.work.send(work.clone());
         }
         runner.work_through(&work);
         for _ in 0..helpers {
