@@ -101,6 +101,13 @@ impl<T: Native> Default for NativeType<T> {
     }
 }
 
+/// Up to this size, saved, a state is copied in less time than its turns take.
+const SMALL_BYTES: usize = 1_024;
+/// Turns between copies of a small state: short, for what is kept of turns to run again stays in the processor's cache.
+const SMALL_SPAN_TURNS: u32 = 16;
+/// Turns between copies of any other.
+const SPAN_TURNS: u32 = 1_024;
+
 struct NativeContainer<T> {
     state: Option<T>,
     savepoint: Option<T>,
@@ -238,6 +245,12 @@ impl<T: Native> Container for NativeContainer<T> {
             self.committed = Some(bytes);
         }
         Ok(())
+    }
+
+    fn span_turns_max(&self) -> u32 {
+        let known = self.saved.as_ref().map_or(usize::MAX, Vec::len);
+        let small = !std::mem::needs_drop::<T>() || known <= SMALL_BYTES;
+        if small { SMALL_SPAN_TURNS } else { SPAN_TURNS }
     }
 
     fn footprint(&self) -> Footprint {

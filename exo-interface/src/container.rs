@@ -122,6 +122,11 @@ pub trait Container: Send {
     /// The store now holds what the newest commit wrote: copies kept for it may go.
     fn settled(&mut self) {}
 
+    /// How many turns may lie between two savepoints: as many as make the cost of one small beside theirs.
+    fn span_turns_max(&self) -> u32 {
+        1_024
+    }
+
     /// What it costs in memory.
     fn footprint(&self) -> Footprint;
 }

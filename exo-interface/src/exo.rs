@@ -30,8 +30,6 @@ pub struct Policy {
     pub savepoint_turns: Option<u32>,
 }
 
-/// The longest span between savepoints, in turns.
-const SPAN_TURNS_MAX: u32 = 1_024;
 /// What going back may cost at most, in fuel of turns to run again (about 10 ms).
 const SPAN_FUEL_MAX: u64 = 20_000_000;
 /// What the records of a span may take, in bytes.
@@ -61,8 +59,8 @@ pub struct RuntimeRecord {
     pub date_ms: u64,
     /// Whether its creation turn is done.
     pub born: bool,
-    /// Ports, queues, nonce.
-    pub ports: PortManager,
+    /// Ports, queues, nonce. A turn reads them while it runs.
+    pub ports: Arc<PortManager>,
 }
 
 /// A turn that was done, kept until the next savepoint.
@@ -70,7 +68,7 @@ pub struct RuntimeRecord {
 struct Since {
     input: Input,
     facts: Facts,
-    record: Arc<Record>,
+    record: Record,
 }
 
 /// What came of one turn, for the hypervisor to carry out.
@@ -78,7 +76,7 @@ struct Since {
 pub struct Stepped {
     /// What was taken; `None` for a collection.
     pub taken: Option<Arc<Delivery>>,
-    /// The way back to whoever sent it; `None` is the host, or nobody.
+    /// The way back to whoever sent it, if the turn failed; `None` is the host, or nobody.
     pub back: Option<Target>,
     /// What it burnt.
     pub burnt: Ticks,
@@ -168,7 +166,7 @@ impl ExoInterface {
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: false,
-            ports: PortManager::default(),
+            ports: Arc::default(),
         };
         ExoInterface { changed: true, ..ExoInterface::resume(id, record) }
     }
@@ -182,7 +180,7 @@ impl ExoInterface {
             since: Vec::new(),
             since_fuel: 0,
             since_bytes: 0,
-            span_turns: SPAN_TURNS_MAX,
+            span_turns: u32::MAX,
             calm_turns: 0,
             changed: false,
             upward: Gauge::default(),
@@ -207,7 +205,7 @@ impl ExoInterface {
     /// Its ports, for the hypervisor to put messages in.
     pub fn ports_mut(&mut self) -> &mut PortManager {
         self.changed = true;
-        &mut self.record.ports
+        Arc::make_mut(&mut self.record.ports)
     }
 
     /// Knows how full the port is that leads here.
@@ -217,13 +215,13 @@ impl ExoInterface {
 
     /// Its ports are as the store has them.
     pub fn ports_read(&mut self) {
-        self.record.ports.take_touched();
+        self.take_touched_ports();
         self.changed = false;
     }
 
     /// The names of ports that are not as they were committed last.
     pub fn take_touched_ports(&mut self) -> BTreeSet<PortName> {
-        self.record.ports.take_touched()
+        Arc::make_mut(&mut self.record.ports).take_touched()
     }
 
     /// Gives it to another owner: its port was moved. It learns of it with the first delivery at `from` or later.
@@ -257,15 +255,13 @@ impl ExoInterface {
         let Some(window_end) = self.record.ports.next().map(|head| around.window_end(head.at)) else {
             return Ok(None);
         };
-        let Some((source, delivery)) = self.record.ports.pop(window_end) else { return Ok(None) };
-        self.changed = true;
+        let Some((source, delivery)) = self.ports_mut().pop(window_end) else { return Ok(None) };
         self.record.ticks = self.record.ticks.max(delivery.at);
         self.record.date_ms = self.record.date_ms.max(delivery.date_ms);
         while let Some((_, parent)) = self.record.moves.pop_front_if(|(from, _)| *from <= delivery.at) {
             self.record.parent = Some(parent);
         }
-        let back = self.way_back(&source, &delivery);
-        let delivery = Arc::new(delivery);
+        let origin = source.clone();
         let mut stepped = match delivery.kind {
             Kind::Delete => self.done(Done::default(), Ticks::ZERO, around.turn_cost),
             _ => self.take(around, hand, source, &delivery)?,
@@ -276,8 +272,10 @@ impl ExoInterface {
         if delivery.kind == Kind::Delete || !self.record.born {
             stepped.life = Life::Ended;
         }
+        if stepped.outcome.is_err() {
+            stepped.back = self.way_back(&origin, &delivery);
+        }
         stepped.taken = Some(delivery);
-        stepped.back = back;
         Ok(Some(stepped))
     }
 
@@ -302,7 +300,7 @@ impl ExoInterface {
             // The child is gone; the container is told under which name it knew it.
             let port = PortId::container(child);
             if let Some(name) = self.record.ports.name_of(port).cloned() {
-                self.record.ports.forget(port);
+                self.ports_mut().forget(port);
                 source = Source::Named(name);
             }
         }
@@ -353,9 +351,9 @@ impl ExoInterface {
         }
         let input = Input::Complete(text.into());
         let facts = self.facts(around, &input, around.context.limits.turn_fuel);
-        let turn = Turn::open(facts, std::mem::take(&mut self.record.ports), None, live());
+        let turn = Turn::open(facts, self.record.ports.clone(), None, live());
         let (verdict, closed) = self.drive(turn, &input)?;
-        self.record.ports = closed.ports;
+        closed.effects.give_back();
         self.take_back(around)?;
         let answer = closed.effects.answer.filter(|_| verdict == Verdict::Done);
         let names = answer.and_then(|answer| everturn_dag::node::decode(&answer).ok());
@@ -414,21 +412,21 @@ impl ExoInterface {
         fuel: u64,
     ) -> Result<Stepped, ExoError> {
         let facts = self.facts(around, &input, fuel);
-        let ports = std::mem::take(&mut self.record.ports);
-        let turn = Turn::open(facts, ports, message_of(&input), live());
-        let turn = turn.with_gauges(self.upward.clone(), hand);
-        let (verdict, closed) = self.drive(turn.interruptible(around.interrupt.cloned()), &input)?;
-        let Closed { ports, bindings, effects, burnt, mode } = closed;
-        self.record.ports = ports;
+        let mut turn = Turn::open(facts, self.record.ports.clone(), message_of(&input), live());
+        turn.set_gauges(&self.upward, hand);
+        turn.set_interrupt(around.interrupt);
+        let (verdict, closed) = self.drive(turn, &input)?;
+        let Closed { bindings, effects, burnt, mode } = closed;
         match verdict {
             Verdict::Done => {
-                self.note(around, Since { input, facts, record: Arc::new(mode.into_record()) }, burnt)?;
+                self.note(around, Since { input, facts, record: mode.into_record() }, burnt)?;
                 let bound = bindings.changed.values().flatten().cloned().collect();
                 let stepped = self.done(Done { effects, bound }, burnt, around.turn_cost);
                 self.bind(bindings, &stepped, hand, around.lookahead);
                 Ok(stepped)
             }
             Verdict::Exception(exception) => {
+                effects.give_back();
                 self.go_back(around)?;
                 Ok(self.discarded(exception, burnt, around.turn_cost))
             }
@@ -467,8 +465,10 @@ impl ExoInterface {
             since.record.bytes() + message_of(&since.input).map_or(0, |message| message.data.len());
         self.since.push(since);
         self.calm_turns = self.calm_turns.saturating_add(1);
-        if self.calm_turns >= 4 * self.span_turns {
-            self.span_turns = (2 * self.span_turns).min(SPAN_TURNS_MAX);
+        let longest = self.longest_span_turns();
+        self.span_turns = self.span_turns.min(longest);
+        if self.calm_turns >= self.span_turns.saturating_mul(4) {
+            self.span_turns = self.span_turns.saturating_mul(2).min(longest);
             self.calm_turns = 0;
         }
         let span_turns = around.policy.savepoint_turns.unwrap_or(self.span_turns);
@@ -492,9 +492,13 @@ impl ExoInterface {
     fn go_back(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
         self.take_back(around)?;
         self.savepoint(around)?;
-        self.span_turns = (self.span_turns / 4).max(1);
+        self.span_turns = (self.span_turns.min(self.longest_span_turns()) / 4).max(1);
         self.calm_turns = 0;
         Ok(())
+    }
+
+    fn longest_span_turns(&self) -> u32 {
+        self.container.as_ref().map_or(1, |container| container.span_turns_max())
     }
 
     /// Makes the container what it was at the end of the last turn that was done.
@@ -502,15 +506,19 @@ impl ExoInterface {
         if let Some(container) = &mut self.container {
             container.rollback(around.context.state)?;
         }
-        let since = std::mem::take(&mut self.since);
-        for Since { input, facts, record } in &since {
-            let turn = Turn::open(*facts, PortManager::default(), message_of(input), again(record.clone()));
+        let mut since = std::mem::take(&mut self.since);
+        let no_ports = Arc::default();
+        for Since { input, facts, record } in &mut since {
+            let ports = Arc::clone(&no_ports);
+            let turn = Turn::open(*facts, ports, message_of(input), again(std::mem::take(record)));
             let (verdict, closed) = self.drive(turn, input)?;
-            let divergence = match verdict {
-                Verdict::Done => closed.mode.divergence(),
+            let (was, diverged) = closed.mode.read();
+            *record = was;
+            let diverged = match verdict {
+                Verdict::Done => diverged,
                 Verdict::Exception(exception) => Some(format!("it failed: {exception}")),
             };
-            if let Some(what) = divergence {
+            if let Some(what) = diverged {
                 return Err(ExoError::Diverged { container: self.id.to_string(), what });
             }
         }
@@ -529,11 +537,10 @@ impl ExoInterface {
                     hand.put(port(PortRef::channel(*id, End::First), &gauges.first, &gauges.second));
                     hand.put(port(PortRef::channel(*id, End::Second), &gauges.second, &gauges.first));
                 }
-                Effect::Send(sending) => sending.gauge.sent(),
-                Effect::Delete { .. } | Effect::Log { .. } => {}
+                Effect::Send(_) | Effect::Delete { .. } | Effect::Log { .. } => {}
             }
         }
-        self.record.ports.apply(bindings, hand, stepped.ticks.after(lookahead));
+        self.ports_mut().apply(bindings, hand, stepped.ticks.after(lookahead));
     }
 
     fn done(&mut self, done: Done, burnt: Ticks, turn_cost: Ticks) -> Stepped {

@@ -67,10 +67,10 @@ pub(crate) struct Facts {
 #[derive(Debug)]
 pub struct Turn {
     facts: Facts,
-    ports: PortManager,
+    ports: Arc<PortManager>,
     held: Vec<Held>,
-    /// How full the port is that leads here.
-    upward: Gauge,
+    /// How full the port is that leads here; known to a turn that runs for the first time.
+    upward: Option<Gauge>,
     message_ports: u32,
     /// Where the answer goes, and whether something went there already.
     reply: Option<Handle>,
@@ -78,8 +78,6 @@ pub struct Turn {
     bindings: Bindings,
     /// How full the queues are behind ports that came or were made in this turn.
     gauges: BTreeMap<PortId, Gauge>,
-    /// What this turn sent into queues, by port; `None` is the parent's.
-    sent: BTreeMap<Option<PortId>, u64>,
     bound: usize,
     effects: Effects,
     burnt: u64,
@@ -88,7 +86,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub(crate) fn open(facts: Facts, ports: PortManager, message: Option<&Message>, mode: Mode) -> Turn {
+    pub(crate) fn open(facts: Facts, ports: Arc<PortManager>, message: Option<&Message>, mode: Mode) -> Turn {
         let came = message.map_or(&[][..], |message| &message.ports);
         let bindings = Bindings { nonce: ports.nonce(), changed: BTreeMap::new() };
         let wants_reply = message.is_some_and(|message| message.reply_port().is_some());
@@ -96,10 +94,9 @@ impl Turn {
             reply: wants_reply.then(|| Handle(came.len() as u32 - 1)),
             held: came.iter().map(|port| Held::Loose(port.clone())).collect(),
             replied: false,
-            upward: Gauge::default(),
+            upward: None,
             message_ports: came.len() as u32,
             gauges: BTreeMap::new(),
-            sent: BTreeMap::new(),
             bound: ports.len(),
             facts,
             ports,
@@ -112,8 +109,8 @@ impl Turn {
     }
 
     /// Knows how full the queues are behind the parent's port and those that came with the message.
-    pub(crate) fn with_gauges(mut self, upward: Gauge, hand: &Loose) -> Turn {
-        self.upward = upward;
+    pub(crate) fn set_gauges(&mut self, upward: &Gauge, hand: &Loose) {
+        self.upward = Some(upward.clone());
         for held in &self.held {
             if let Held::Loose(reference) = held
                 && let Some(port) = hand.get(reference.port_id())
@@ -121,12 +118,10 @@ impl Turn {
                 self.gauges.insert(reference.port_id(), port.outgoing.clone());
             }
         }
-        self
     }
 
-    pub(crate) fn interruptible(mut self, by: Option<Arc<AtomicBool>>) -> Turn {
-        self.interrupt = by;
-        self
+    pub(crate) fn set_interrupt(&mut self, by: Option<&Arc<AtomicBool>>) {
+        self.interrupt = by.cloned();
     }
 
     /// A flag that a person may raise to have this turn discarded.
@@ -134,7 +129,7 @@ impl Turn {
         self.interrupt.as_ref()
     }
 
-    /// Closes the turn: the port manager as it was, what it recorded, and its bindings. The answer goes through the
+    /// Closes the turn: what it recorded, its effects and its bindings. The answer goes through the
     /// reply port, if that is still in hand. Loose ports that are still in hand then become deletions.
     pub(crate) fn close(mut self) -> Closed {
         let at = self.now();
@@ -144,13 +139,7 @@ impl Turn {
                 self.effects.push(Effect::Delete { port, at });
             }
         }
-        Closed {
-            ports: self.ports,
-            bindings: self.bindings,
-            effects: self.effects,
-            burnt: Ticks(self.burnt),
-            mode: self.mode,
-        }
+        Closed { bindings: self.bindings, effects: self.effects, burnt: Ticks(self.burnt), mode: self.mode }
     }
 
     /// The container's own id.
@@ -289,8 +278,8 @@ impl Turn {
     /// [`Refusal::NotBound`].
     pub fn get(&mut self, name: &str) -> Result<Handle, Refusal> {
         self.handle(Call::Get, &[name.as_bytes()], |turn| {
-            let name = PortName::new(name).map_err(|_| Refusal::NotBound)?;
-            turn.bound_at(&name).ok_or(Refusal::NotBound)?;
+            let (name, _) = turn.bound_at(name).ok_or(Refusal::NotBound)?;
+            let name = name.clone();
             Ok(turn.hold(Held::Bound(name)))
         })
     }
@@ -413,16 +402,16 @@ impl Turn {
         }
     }
 
-    fn bound_at(&self, name: &PortName) -> Option<&PortRef> {
-        match self.bindings.changed.get(name) {
-            Some(change) => change.as_ref(),
-            None => self.ports.get(name).map(|port| &port.reference),
+    fn bound_at(&self, name: &str) -> Option<(&PortName, &PortRef)> {
+        match self.bindings.changed.get_key_value(name) {
+            Some((name, change)) => Some((name, change.as_ref()?)),
+            None => self.ports.get_named(name).map(|(name, port)| (name, &port.reference)),
         }
     }
 
     fn take_bound(&mut self, name: &str) -> Result<PortRef, Refusal> {
-        let name = PortName::new(name).map_err(|_| Refusal::NotBound)?;
-        let reference = self.bound_at(&name).ok_or(Refusal::NotBound)?.clone();
+        let (name, reference) = self.bound_at(name).ok_or(Refusal::NotBound)?;
+        let (name, reference) = (name.clone(), reference.clone());
         for held in &mut self.held {
             if *held == Held::Bound(name.clone()) {
                 *held = Held::Gone;
@@ -486,7 +475,6 @@ impl Turn {
 /// What is left of a turn.
 #[derive(Debug)]
 pub(crate) struct Closed {
-    pub(crate) ports: PortManager,
     pub(crate) bindings: Bindings,
     pub(crate) effects: Effects,
     pub(crate) burnt: Ticks,
@@ -511,7 +499,7 @@ impl Default for Facts {
 impl Default for Turn {
     /// A turn of nobody: what stands in while an engine has the real one.
     fn default() -> Self {
-        Turn::open(Facts::default(), PortManager::default(), None, Mode::Live(Record::default()))
+        Turn::open(Facts::default(), Arc::default(), None, live())
     }
 }
 
@@ -519,7 +507,7 @@ pub(crate) fn live() -> Mode {
     Mode::Live(Record::default())
 }
 
-pub(crate) fn again(record: Arc<Record>) -> Mode {
+pub(crate) fn again(record: Record) -> Mode {
     Mode::Again(record::Again::new(record))
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn plan(
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: true,
-            ports,
+            ports: Arc::new(ports),
         };
         plan.records.push((id, record));
     }

@@ -34,9 +34,23 @@ impl Gauge {
         Gauge(Arc::new(Mutex::new(Count { waiting, taken })))
     }
 
-    /// The sender has sent a message.
+    /// The sender sends a message, whether there is a place or not.
     pub fn sent(&self) {
         self.count().waiting += 1;
+    }
+
+    /// The sender sends a message in a turn of the window with this end, if a place of this many is free for it then.
+    pub fn take_place(&self, window_end: Ticks, places_max: u64) -> bool {
+        let mut count = self.count();
+        let free = count.in_use(window_end) < places_max;
+        count.waiting += u64::from(free);
+        free
+    }
+
+    /// A message was not sent after all: its turn failed.
+    pub fn give_back(&self) {
+        let mut count = self.count();
+        count.waiting = count.waiting.saturating_sub(1);
     }
 
     /// The receiver has taken a message, in the window with this end.
@@ -51,9 +65,7 @@ impl Gauge {
 
     /// Places in use, as a turn of the sender in the window with this end may know them.
     pub fn in_use(&self, window_end: Ticks) -> u64 {
-        let count = self.count();
-        let taken = if count.taken.window_end == window_end { count.taken.messages } else { 0 };
-        count.waiting + taken
+        self.count().in_use(window_end)
     }
 
     /// What was taken from the queue lately.
@@ -68,6 +80,13 @@ impl Gauge {
 
     fn count(&self) -> MutexGuard<'_, Count> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Count {
+    fn in_use(&self, window_end: Ticks) -> u64 {
+        let taken = if self.taken.window_end == window_end { self.taken.messages } else { 0 };
+        self.waiting + taken
     }
 }
 
@@ -94,6 +113,9 @@ mod tests {
         assert_eq!(sender.in_use(Ticks(20)), 1);
         receiver.taken(Ticks(20));
         assert_eq!((sender.in_use(Ticks(20)), sender.in_use(Ticks(30))), (1, 0));
+        assert!(!sender.take_place(Ticks(20), 1) && sender.take_place(Ticks(30), 1));
+        sender.give_back();
+        assert_eq!(sender.in_use(Ticks(30)), 0);
         assert_eq!(queue.in_use(Ticks(10)), 0);
     }
 }

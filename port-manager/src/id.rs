@@ -1,5 +1,6 @@
 //! Who a container is: the address of `{nonce, parent}` (design, section 4).
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use everturn_dag::Cid;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The first, unnamed root has no such node; its id is [`ContainerId::ROOT`], `null` on the wire. As bytes an
 /// id is its digest (32 bytes), the root's is all zeros.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContainerId(#[serde(with = "serde_bytes")] [u8; 32]);
 
@@ -113,6 +114,20 @@ impl ContainerId {
             node.extend_from_slice(&LINK_HEAD);
             node.extend_from_slice(&self.0);
         }
+    }
+}
+
+/// The order of the digests' bytes. Their first eight settle it nearly always, and are compared as one number.
+impl Ord for ContainerId {
+    fn cmp(&self, other: &ContainerId) -> Ordering {
+        let head = |id: &ContainerId| u64::from_be_bytes(*id.0.first_chunk().expect("a digest has 32 bytes"));
+        head(self).cmp(&head(other)).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for ContainerId {
+    fn partial_cmp(&self, other: &ContainerId) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

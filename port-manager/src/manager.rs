@@ -8,6 +8,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -88,8 +89,13 @@ impl PortManager {
     }
 
     /// The port bound under a name.
-    pub fn get(&self, name: &PortName) -> Option<&Port> {
+    pub fn get(&self, name: &str) -> Option<&Port> {
         self.ports.get(name)
+    }
+
+    /// The port bound under a name, with that name.
+    pub fn get_named(&self, name: &str) -> Option<(&PortName, &Port)> {
+        self.ports.get_key_value(name)
     }
 
     /// The name under which a port is bound here.
@@ -147,11 +153,14 @@ impl PortManager {
     pub fn push_port(&mut self, id: PortId, delivery: Delivery) -> Result<(), Box<Delivery>> {
         let bound = self.names.get(&id).and_then(|name| Some((name, self.ports.get_mut(name)?)));
         let Some((name, port)) = bound else { return Err(Box::new(delivery)) };
-        let (name, first) = (name.clone(), port.queue.is_empty());
-        port.queue.push(delivery);
-        self.touched.insert(name.clone());
-        if first {
-            self.note_head(Source::Named(name));
+        if port.queue.is_empty() {
+            port.queue.push(delivery);
+            self.heads.extend(port.queue.front().map(|first| head(first, Source::Named(name.clone()))));
+        } else {
+            port.queue.push(delivery);
+        }
+        if !self.touched.contains(name) {
+            self.touched.insert(name.clone());
         }
         Ok(())
     }
@@ -172,14 +181,16 @@ impl PortManager {
 
     /// Takes the next message, with where it waited, in the window with this end. One that was the last of its port closes
     /// that.
-    pub fn pop(&mut self, window_end: Ticks) -> Option<(Source, Delivery)> {
+    pub fn pop(&mut self, window_end: Ticks) -> Option<(Source, Arc<Delivery>)> {
         let source = self.heads.pop_first()?.source;
         let delivery = match &source {
             Source::Parent => self.entry.pop(window_end)?,
-            Source::Notice(child) => self.notices.remove(child)?,
+            Source::Notice(child) => Arc::new(self.notices.remove(child)?),
             Source::Named(name) => {
                 let port = self.ports.get_mut(name)?;
-                self.touched.insert(name.clone());
+                if !self.touched.contains(name) {
+                    self.touched.insert(name.clone());
+                }
                 let delivery = port.queue.pop(window_end)?;
                 if delivery.kind == Kind::Close {
                     port.life = Life::Closed;

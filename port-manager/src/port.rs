@@ -1,6 +1,8 @@
 //! What a container may talk to.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,21 @@ impl PortName {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names are looked up by their text: it has the same order.
+impl Borrow<str> for PortName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for PortName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
         &self.0
     }
 }

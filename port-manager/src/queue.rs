@@ -1,6 +1,7 @@
 //! Messages that wait behind each other.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,8 @@ use crate::{Delivery, Gauge, Ticks};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Record")]
 pub struct Queue {
-    waiting: VecDeque<Delivery>,
+    /// Shared: a turn that may have to run again keeps what it took.
+    waiting: VecDeque<Arc<Delivery>>,
     /// The least delivery tick that the next message gets.
     floor: Ticks,
     gauge: Gauge,
@@ -24,7 +26,7 @@ pub struct Queue {
 #[derive(Deserialize)]
 struct Record {
     #[serde(default)]
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<Arc<Delivery>>,
     #[serde(default)]
     floor: Ticks,
     #[serde(default)]
@@ -53,11 +55,11 @@ impl Queue {
     pub fn push(&mut self, mut delivery: Delivery) {
         delivery.at = delivery.at.max(self.floor);
         self.floor = delivery.at;
-        self.waiting.push_back(delivery);
+        self.waiting.push_back(Arc::new(delivery));
     }
 
     /// Takes the first message, in the window with this end.
-    pub fn pop(&mut self, window_end: Ticks) -> Option<Delivery> {
+    pub fn pop(&mut self, window_end: Ticks) -> Option<Arc<Delivery>> {
         let delivery = self.waiting.pop_front()?;
         if delivery.is_counted() {
             self.gauge.taken(window_end);
@@ -84,14 +86,15 @@ impl Queue {
 
     /// The first message.
     pub fn front(&self) -> Option<&Delivery> {
-        self.waiting.front()
+        self.waiting.front().map(|delivery| &**delivery)
     }
 
     /// From now on nothing in it is delivered before `at`.
     pub fn raise(&mut self, at: Ticks) {
         self.floor = self.floor.max(at);
-        for delivery in &mut self.waiting {
-            delivery.at = delivery.at.max(at);
+        // Ticks never fall along a queue, so what is to be raised comes first.
+        for delivery in self.waiting.iter_mut().take_while(|delivery| delivery.at < at) {
+            Arc::make_mut(delivery).at = at;
         }
     }
 
@@ -107,7 +110,7 @@ impl Queue {
 
     /// What waits, first message first.
     pub fn iter(&self) -> impl Iterator<Item = &Delivery> {
-        self.waiting.iter()
+        self.waiting.iter().map(|delivery| &**delivery)
     }
 
     /// What is kept over a restart: all but the inputs of hosts that wait for a receipt.

@@ -101,9 +101,9 @@ impl JsContainer {
     ) -> Result<Verdict, WasmError> {
         let fuel = turn.fuel();
         let interrupt = turn.interrupt().filter(|_| interruptible).cloned();
-        self.guest.enter(std::mem::take(turn));
+        self.guest.enter(turn);
         let ended = self.enter_engine(input, fuel, interrupt.as_deref());
-        *turn = self.guest.leave();
+        self.guest.leave(turn);
         let ended = ended?;
         let burnt = match ended {
             Ended::Returned(_) | Ended::Raised(_) => fuel.saturating_sub(self.guest.fuel_left()),
@@ -141,9 +141,9 @@ impl JsContainer {
         };
         let names = self.guest.function::<u32, i32>("everturn_names")?;
         let fuel = turn.fuel();
-        self.guest.enter(std::mem::take(turn));
+        self.guest.enter(turn);
         let ended = self.guest.call(&names, len, fuel);
-        *turn = self.guest.leave();
+        self.guest.leave(turn);
         match ended? {
             Ended::Returned(DONE) => Ok(Verdict::Done),
             _ => Ok(Verdict::Exception(refused())),

@@ -121,16 +121,16 @@ impl Guest {
         Ok(self.instance.get_typed_func(&mut self.store, name)?)
     }
 
-    /// Puts a turn in, for syscalls to use.
-    pub(crate) fn enter(&mut self, turn: Turn) {
+    /// Puts a turn in, for syscalls to use; the turn of nobody comes out for it.
+    pub(crate) fn enter(&mut self, turn: &mut Turn) {
         let host = self.store.data_mut();
         host.fuel = turn.fuel();
-        host.turn = turn;
+        std::mem::swap(&mut host.turn, turn);
     }
 
-    /// Takes the turn out again.
-    pub(crate) fn leave(&mut self) -> Turn {
-        std::mem::take(&mut self.store.data_mut().turn)
+    /// Takes the turn out again, in exchange for that of nobody.
+    pub(crate) fn leave(&mut self, turn: &mut Turn) {
+        std::mem::swap(&mut self.store.data_mut().turn, turn);
     }
 
     /// The guest's memory, for the host while the guest is stopped.
@@ -270,10 +270,12 @@ impl Guest {
 
     /// Makes the instance anew in the same heap; the turn stays in.
     fn restart(&mut self, program: &Program) -> Result<(), WasmError> {
-        let (turn, incoming) = (self.leave(), std::mem::take(&mut self.store.data_mut().incoming));
+        let (mut turn, mut incoming) = (Turn::default(), Incoming::default());
+        self.leave(&mut turn);
+        std::mem::swap(&mut self.store.data_mut().incoming, &mut incoming);
         (self.store, self.instance) = instantiate(program, &self.heap)?;
         self.stack = Stack::of(&self.instance, &mut self.store)?;
-        self.enter(turn);
+        self.enter(&mut turn);
         self.set_incoming(incoming);
         self.depth = self.instance.get_global(&mut self.store, DEPTH);
         self.globals = program.globals.of_instance(&self.instance, &mut self.store);

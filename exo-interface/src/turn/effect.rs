@@ -85,8 +85,8 @@ pub struct Sending {
     pub message: Message,
     /// The sender's ticks.
     pub at: Ticks,
-    /// How full the receiver's queue is.
-    pub gauge: Gauge,
+    /// How full the receiver's queue is, this message counted; `None` if it takes no place there.
+    pub gauge: Option<Gauge>,
 }
 
 /// How loud a line is.
@@ -125,6 +125,15 @@ pub struct Effects {
 impl Effects {
     pub(super) fn push(&mut self, effect: Effect) {
         self.list.push(effect);
+    }
+
+    /// Gives back the places that were taken in queues: nothing of this will happen.
+    pub(crate) fn give_back(&self) {
+        for effect in &self.list {
+            if let Effect::Send(Sending { gauge: Some(gauge), .. }) = effect {
+                gauge.give_back();
+            }
+        }
     }
 
     /// How many there are.

@@ -1,9 +1,7 @@
 //! What a turn asked and what it was told, so that it can be run again.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
-
 use everturn_port_manager::ContainerId;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::Refusal;
 
@@ -73,11 +71,9 @@ impl Record {
     }
 }
 
-/// A keyless hash: equal arguments give equal digests in every process.
+/// A keyless hash of the arguments one after the other, each with what came before as its seed.
 fn digest(arguments: &[&[u8]]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    arguments.hash(&mut hasher);
-    hasher.finish()
+    arguments.iter().fold(0, |before, argument| xxh3_64_with_seed(argument, before))
 }
 
 /// How a turn is run.
@@ -90,19 +86,18 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// The record of a live turn.
+    /// The record that was written, or read.
     pub(crate) fn into_record(self) -> Record {
         match self {
-            Mode::Live(record) => record,
-            Mode::Again(_) => Record::default(),
+            Mode::Live(record) | Mode::Again(Again { record, .. }) => record,
         }
     }
 
-    /// What a turn that was run again did otherwise.
-    pub(crate) fn divergence(self) -> Option<String> {
+    /// The record that was read, and what a turn that was run again did otherwise.
+    pub(crate) fn read(self) -> (Record, Option<String>) {
         match self {
-            Mode::Live(_) => None,
-            Mode::Again(again) => again.divergence(),
+            Mode::Live(record) => (record, None),
+            Mode::Again(again) => again.read(),
         }
     }
 }
@@ -110,13 +105,13 @@ impl Mode {
 /// A record being read.
 #[derive(Debug)]
 pub(crate) struct Again {
-    record: Arc<Record>,
+    record: Record,
     next: usize,
     diverged: Option<String>,
 }
 
 impl Again {
-    pub(super) fn new(record: Arc<Record>) -> Again {
+    pub(super) fn new(record: Record) -> Again {
         Again { record, next: 0, diverged: None }
     }
 
@@ -136,9 +131,11 @@ impl Again {
         Answer::Refusal(Refusal::UnknownCall)
     }
 
-    /// What differed from the record, if anything did; a record not read to its end differs too.
-    fn divergence(self) -> Option<String> {
+    /// The record, and what differed from it, if anything did; a record not read to its end differs too.
+    fn read(self) -> (Record, Option<String>) {
         let short = self.next < self.record.len();
-        self.diverged.or_else(|| short.then(|| format!("it stopped after {} calls", self.next)))
+        let diverged =
+            self.diverged.or_else(|| short.then(|| format!("it stopped after {} calls", self.next)));
+        (self.record, diverged)
     }
 }

@@ -58,7 +58,7 @@ impl Turn {
                 kind: Kind::Exception,
                 message,
                 at,
-                gauge: Gauge::default(),
+                gauge: None,
             }));
             Ok(0)
         })
@@ -104,35 +104,29 @@ impl Turn {
         }
         let message = Message { data: data.clone(), ..Message::default() };
         let (to, through) = (port.id, Target::Port(port.clone()));
-        let gauge = self.gauge(&through);
+        let gauge = self.gauge(&through).inspect(Gauge::sent);
         self.effects.push(Effect::Send(Sending { to, through, kind: Kind::Message, message, at, gauge }));
     }
 
-    /// Takes a place in the queue behind a port, if there is one.
-    fn take_place(&mut self, through: &Target) -> Result<Gauge, Refusal> {
+    /// Takes a place in the queue behind a port, if there is one. A turn that fails gives it back.
+    fn take_place(&mut self, through: &Target) -> Result<Option<Gauge>, Refusal> {
         let gauge = self.gauge(through);
-        let key = match through {
-            Target::Parent => None,
-            Target::Port(port) => Some(port.port_id()),
-        };
-        let in_use = gauge.in_use(self.facts.window_end);
-        let sent = self.sent.entry(key).or_default();
-        if in_use + *sent >= self.facts.limits.queue_places_max {
-            return Err(Refusal::QueueFull);
+        let (window_end, places_max) = (self.facts.window_end, self.facts.limits.queue_places_max);
+        match gauge.as_ref().is_none_or(|gauge| gauge.take_place(window_end, places_max)) {
+            true => Ok(gauge),
+            false => Err(Refusal::QueueFull),
         }
-        *sent += 1;
-        Ok(gauge)
     }
 
-    /// How full the queue behind a port is.
-    fn gauge(&self, through: &Target) -> Gauge {
+    /// How full the queue behind a port is; `None` if that is nowhere any more.
+    fn gauge(&self, through: &Target) -> Option<Gauge> {
         match through {
             Target::Parent => self.upward.clone(),
             Target::Port(port) => {
                 let id = port.port_id();
                 let bound = || self.ports.name_of(id).and_then(|name| self.ports.get(name));
                 let gauge = self.gauges.get(&id).or_else(|| bound().map(|port| &port.outgoing));
-                gauge.cloned().unwrap_or_default()
+                gauge.cloned()
             }
         }
     }
@@ -162,7 +156,7 @@ impl Turn {
         match self.held.get(port.0 as usize) {
             Some(Held::Loose(reference)) => Ok((reference.id, Target::Port(reference.clone()))),
             Some(Held::Bound(name)) => {
-                let reference = self.bound_at(name).ok_or(Refusal::InvalidPort)?;
+                let (_, reference) = self.bound_at(name).ok_or(Refusal::InvalidPort)?;
                 let life =
                     self.ports.get(name).filter(|port| port.reference == *reference).map(|port| port.life);
                 if life == Some(Life::Closed) {

@@ -9,11 +9,11 @@ fn port(n: u64) -> PortRef {
 }
 
 /// A manager that has bound one port, `a`.
-fn bound() -> PortManager {
+fn bound() -> Arc<PortManager> {
     let mut manager = PortManager::default();
     let changed = [(PortName::new("a").unwrap(), Some(port(0)))].into();
     manager.apply(Bindings { nonce: Nonce(1), changed }, &mut Loose::default(), Ticks::ZERO);
-    manager
+    Arc::new(manager)
 }
 
 fn turn_with(came: &[PortRef]) -> Turn {
@@ -34,8 +34,8 @@ fn nothing_is_done_before_the_turn_is() {
     turn.send(child, NULL, &[], 3).unwrap();
     turn.delete("a").unwrap();
     assert_eq!(turn.names(), ["b"]);
+    assert_eq!(turn.ports, bound(), "the manager is as it was");
     let closed = turn.close();
-    assert_eq!(closed.ports, bound(), "the manager is as it was");
     assert_eq!(closed.bindings.nonce, Nonce(2));
     assert_eq!(closed.effects.len(), 3);
 }
@@ -138,7 +138,8 @@ fn an_answer_goes_through_the_reply_port_unless_the_turn_used_it() {
 
 #[test]
 fn a_closed_port_takes_nothing_more() {
-    let mut manager = bound();
+    let mut ports = bound();
+    let manager = Arc::make_mut(&mut ports);
     let close = everturn_port_manager::Delivery {
         kind: everturn_port_manager::Kind::Close,
         message: Message::default(),
@@ -149,7 +150,7 @@ fn a_closed_port_takes_nothing_more() {
     };
     manager.push_port(port(0).port_id(), close).unwrap();
     manager.pop(Ticks(1));
-    let mut turn = Turn::open(Facts::default(), manager, None, live());
+    let mut turn = Turn::open(Facts::default(), ports, None, live());
     let a = turn.get("a").unwrap();
     assert_eq!(turn.send(a, NULL, &[], 0), Err(Refusal::Closed));
     turn.delete("a").unwrap();
@@ -201,16 +202,16 @@ fn run_again_a_turn_gets_the_same_answers_and_does_nothing() {
     };
     let mut first = turn();
     let answers = run(&mut first);
-    let record = Arc::new(first.close().mode.into_record());
-    let mut second = Turn::open(Facts::default(), PortManager::default(), None, again(record.clone()));
+    let record = first.close().mode.into_record();
+    let mut second = Turn::open(Facts::default(), Arc::default(), None, again(record.clone()));
     assert_eq!(run(&mut second), answers);
     let closed = second.close();
     assert!(closed.effects.is_empty());
-    assert_eq!(closed.mode.divergence(), None);
+    assert_eq!(closed.mode.read().1, None);
 
-    let mut other = Turn::open(Facts::default(), PortManager::default(), None, again(record.clone()));
+    let mut other = Turn::open(Facts::default(), Arc::default(), None, again(record.clone()));
     let _ = other.create("another type", NULL);
-    assert!(other.close().mode.divergence().is_some(), "another argument is seen");
-    let short = Turn::open(Facts::default(), PortManager::default(), None, again(record));
-    assert!(short.close().mode.divergence().is_some(), "a turn that asks less is seen");
+    assert!(other.close().mode.read().1.is_some(), "another argument is seen");
+    let short = Turn::open(Facts::default(), Arc::default(), None, again(record));
+    assert!(short.close().mode.read().1.is_some(), "a turn that asks less is seen");
 }

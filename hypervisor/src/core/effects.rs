@@ -47,7 +47,8 @@ impl Core {
         self.open.touched.insert(id);
         let Stepped { taken, back, burnt, ticks, date_ms, outcome, life } = stepped;
         let (sender, at) = (Sender { id, date_ms }, ticks.after(self.runner.lookahead()));
-        let mut sent = Vec::new();
+        let awaited = taken.as_ref().and_then(|taken| taken.receipt).and_then(|id| self.receipts.remove(&id));
+        let mut sent = awaited.is_some().then(Vec::new);
         let outcome = match outcome {
             Ok(Done { mut effects, .. }) => {
                 for effect in effects.take() {
@@ -66,7 +67,7 @@ impl Core {
         if life == Life::Ended {
             self.remove(id, at);
         }
-        if let Some(awaited) = taken.and_then(|d| d.receipt).and_then(|r| self.receipts.remove(&r)) {
+        if let Some((awaited, sent)) = awaited.zip(sent) {
             let outcome =
                 outcome.map(|answer| answer.and_then(|bytes| everturn_dag::node::decode(&bytes).ok()));
             self.hand_out(id, awaited, Receipt { outcome, burnt, ticks, sent });
@@ -88,7 +89,7 @@ impl Core {
         &mut self,
         sender: Sender,
         effect: Effect,
-        sent: &mut Vec<Sent>,
+        sent: &mut Option<Vec<Sent>>,
     ) -> Result<(), HypervisorError> {
         let lookahead = self.runner.lookahead();
         match effect {
@@ -96,7 +97,9 @@ impl Core {
             Effect::Channel(Minted { id, nonce, .. }) => self.mint(sender.id, id, nonce),
             Effect::Send(Sending { to, through, kind, message, at, gauge }) => {
                 let at = at.after(lookahead);
-                sent.push(Sent { to, at });
+                if let Some(sent) = sent {
+                    sent.push(Sent { to, at });
+                }
                 self.dispatch(sender.id, &through, gauge, stamp(sender, kind, message, at));
             }
             Effect::Delete { port, at } => self.drop_port(&port, at.after(lookahead)),

@@ -46,9 +46,17 @@ impl Core {
     }
 
     /// Routes what a turn sent. If nobody can take it, its place is free again from the next window on.
-    pub(super) fn dispatch(&mut self, from: ContainerId, through: &Target, gauge: Gauge, delivery: Delivery) {
-        let counted = delivery.is_counted();
-        if self.route(from, through, delivery) == Arrival::Lost && counted {
+    pub(super) fn dispatch(
+        &mut self,
+        from: ContainerId,
+        through: &Target,
+        gauge: Option<Gauge>,
+        delivery: Delivery,
+    ) {
+        let gauge = gauge.filter(|_| delivery.is_counted());
+        if self.route(from, through, delivery) == Arrival::Lost
+            && let Some(gauge) = gauge
+        {
             gauge.taken(self.clock.window_end);
             let queue = match through {
                 Target::Parent => QueueId::Port(PortId::container(from)),

@@ -146,9 +146,9 @@ impl Living {
         let fuel = turn.fuel();
         let interrupt = turn.interrupt().cloned();
         self.guest.set_incoming(incoming);
-        self.guest.enter(std::mem::take(turn));
+        self.guest.enter(turn);
         let ended = calls(self, interrupt.as_deref());
-        *turn = self.guest.leave();
+        self.guest.leave(turn);
         let ended = ended.and_then(|ended| self.finish(ended)).map_err(engine)?;
         let burnt = match ended {
             Ended::Returned(()) | Ended::Raised(_) => fuel.saturating_sub(self.guest.fuel_left()),
