@@ -158,6 +158,11 @@ fn check_roots(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
         part.and_then(|part| walk_from(part, &mut seen, &load, &mut |_, _| Ok(()))).map_err(archive::in_store)
     };
     for id in records.records.keys() {
+        match references::held(reader, &keys::id_kept(*id)) {
+            Ok(kept) if kept == id.cid() => {}
+            Ok(_) => audit.problem(format!("nothing keeps the node of which {id} is the address")),
+            Err(error) => audit.problem(error.to_string()),
+        }
         let node = references::held(reader, &keys::newest_node(*id));
         let walked = match node {
             Ok(Some(cid)) => follow(Ok(Part { kind: Kind::State, cid })),

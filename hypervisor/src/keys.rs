@@ -94,13 +94,18 @@ pub(crate) fn newest_node(id: ContainerId) -> Vec<u8> {
 pub(crate) fn keep_id(batch: &mut Batch, id: ContainerId, node: Vec<u8>) {
     if let Some(cid) = id.cid() {
         batch.put(Space::Blocks, blocks::key(&cid), node);
-        references::hold(batch, &[id.as_bytes(), &b"i"[..]].concat(), &cid);
+        references::hold(batch, &id_kept(id), &cid);
     }
 }
 
 /// Nothing has this id any more.
 pub(crate) fn let_id_go(batch: &mut Batch, id: ContainerId) {
-    references::let_go(batch, &[id.as_bytes(), &b"i"[..]].concat());
+    references::let_go(batch, &id_kept(id));
+}
+
+/// The name under which the node of an id is held.
+pub(crate) fn id_kept(id: ContainerId) -> Vec<u8> {
+    [id.as_bytes(), &b"i"[..]].concat()
 }
 
 /// What a key of the runtime space stands for.

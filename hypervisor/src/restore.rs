@@ -18,16 +18,18 @@ pub(crate) struct Plan {
     pub(crate) records: Vec<(ContainerId, RuntimeRecord)>,
 }
 
-/// Reads the tree under `root`, as the state of the container `id` of a type. Changes nothing.
+/// Reads the tree under `root`, as the state of the container `id` of a type; `minted` is the node of that id. Changes
+/// nothing.
 pub(crate) fn plan(
     store: &dyn Store,
     types: &Types,
-    id: ContainerId,
+    (id, minted): (ContainerId, Vec<u8>),
     container_type: Arc<str>,
     root: Cid,
 ) -> Result<Plan, HypervisorError> {
     let blocks = keys::Blocks { reader: store };
     let mut plan = Plan { batch: Batch::new(), records: Vec::new() };
+    keys::keep_id(&mut plan.batch, id, minted);
     let mut open = vec![(id, container_type, None, 0, root)];
     while let Some((id, container_type, parent, depth, node)) = open.pop() {
         let mut fields = state_node(&blocks, node)?;
@@ -39,13 +41,11 @@ pub(crate) fn plan(
         )?;
         references::hold(&mut plan.batch, &keys::newest_node(id), &node);
         for (port, node) in children {
-            let known = port.id.cid().map(|cid| blocks.block(&cid)).transpose()?;
-            keys::keep_id(&mut plan.batch, port.id, known.unwrap_or_default());
+            keys::keep_id(&mut plan.batch, port.id, id_node(&blocks, port.id)?);
             open.push((port.id, port.container_type, Some(id), depth + 1, node));
         }
         for end in ports.iter().map(|(_, port)| &port.reference).filter(|port| port.is_channel()) {
-            let known = end.id.cid().map(|cid| blocks.block(&cid)).transpose()?;
-            keys::keep_id(&mut plan.batch, end.id, known.unwrap_or_default());
+            keys::keep_id(&mut plan.batch, end.id, id_node(&blocks, end.id)?);
         }
         let record = RuntimeRecord {
             container_type,
@@ -62,6 +62,12 @@ pub(crate) fn plan(
         plan.records.push((id, record));
     }
     Ok(plan)
+}
+
+/// The node of an id, from the store; the unnamed root has none.
+pub(crate) fn id_node(blocks: &dyn BlockReader, id: ContainerId) -> Result<Vec<u8>, HypervisorError> {
+    let node = id.cid().map(|cid| blocks.block(&cid)).transpose()?;
+    Ok(node.unwrap_or_default())
 }
 
 pub(crate) fn state_node(

@@ -248,7 +248,11 @@ impl Core {
             drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
             return Ok(());
         };
-        match restore::plan(&*self.runner.store, &self.runner.types, id, container_type, root) {
+        let store = &*self.runner.store;
+        let minted = restore::id_node(&keys::Blocks { reader: store }, id);
+        let plan = minted
+            .and_then(|minted| restore::plan(store, &self.runner.types, (id, minted), container_type, root));
+        match plan {
             Ok(plan) => {
                 let ticks = self.running.get(&id).map_or(Ticks::ZERO, |exo| exo.record().ticks);
                 self.remove_tree(id);
@@ -276,13 +280,13 @@ impl Core {
             drop(reply.send(Err(HypervisorError::NameInUse { name: name.to_owned(), container_type })));
             return Ok(());
         }
-        let plan = restore::plan(&*self.runner.store, &self.runner.types, id, container_type.into(), root);
-        match plan {
+        let minted = (id, ContainerId::root_node(name));
+        let (store, types) = (&*self.runner.store, &self.runner.types);
+        match restore::plan(store, types, minted, container_type.into(), root) {
             Err(error) => drop(reply.send(Err(error))),
             Ok(plan) => match self.alive_of(&plan) {
                 Some(id) => drop(reply.send(Err(HypervisorError::Alive(id.to_string())))),
                 None => {
-                    keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
                     self.adopt(plan, self.clock.window_end);
                     self.open.outputs.push(Output::Created(reply, Ok(id)));
                     self.cut()?;
