@@ -32,6 +32,8 @@ pub(crate) struct Memory {
     pub(crate) resident: u64,
     /// The part that is views of shared memory: of the engine's image.
     pub(crate) views: u64,
+    /// Resident, a page that is mapped often counted once.
+    pub(crate) proportional: u64,
     /// The page tables themselves.
     pub(crate) page_tables: u64,
 }
@@ -42,6 +44,7 @@ impl Memory {
         Ok(Memory {
             resident: number(&status, "VmRSS")?,
             views: number(&status, "RssShmem")?,
+            proportional: number(&fs::read_to_string("/proc/self/smaps_rollup")?, "Pss")?,
             page_tables: number(&status, "VmPTE")?,
         })
     }

@@ -20,9 +20,10 @@ const SOURCE_UNITS: [&str; 4] =
     ["quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
 
 /// C files of ours, below `engine/shim`.
-const SHIM_UNITS: [&str; 10] = [
+const SHIM_UNITS: [&str; 11] = [
     "engine.c",
     "memory.c",
+    "placement.c",
     "life.c",
     "turn.c",
     "fields.c",
@@ -46,8 +47,9 @@ const PRELUDE: [&str; 9] = [
     "calls.js",
 ];
 
-/// What the host may limit or must know is fixed here: 1 MiB of stack below everything else.
-const LINK_FLAGS: [&str; 8] = [
+/// What the host may limit or must know is fixed here: 1 MiB of stack below everything else, and as much memory as the rehearsal of
+/// `placement.c` needs, which programs get later.
+const LINK_FLAGS: [&str; 9] = [
     "--no-entry",
     "--export-memory",
     "--export=__stack_pointer",
@@ -55,6 +57,7 @@ const LINK_FLAGS: [&str; 8] = [
     "--stack-first",
     "-z",
     "stack-size=1048576",
+    "--initial-memory=2621440",
     "--strip-all",
 ];
 
@@ -231,7 +234,7 @@ fn wrong_sources(path: &Path, what: &str) -> String {
 /// # Errors
 /// A message with what the compiler said.
 pub(crate) fn build(inputs: &Inputs, out: &Path, compiler: &Compiler) -> Result<PathBuf, String> {
-    write_prelude(&inputs.engine.join("prelude"), &out.join("prelude.h"))?;
+    write_prelude(&inputs.engine, &out.join("prelude.h"))?;
     let shim = SHIM_UNITS.iter().map(|name| inputs.engine.join("shim").join(name));
     let sources = SOURCE_UNITS.iter().map(|name| inputs.sources.join(name));
     let units: Vec<PathBuf> = shim.chain(sources).collect();
@@ -315,19 +318,24 @@ pub(crate) fn run(mut command: Command) -> Result<(), String> {
     Err(format!("{command:?} failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
-/// The prelude's files as C arrays, ended by a zero that QuickJS's parser wants.
-fn write_prelude(folder: &Path, header: &Path) -> Result<(), String> {
+/// The prelude's files, and the program of the rehearsal, as C arrays, ended by a zero that QuickJS's parser wants.
+fn write_prelude(engine: &Path, header: &Path) -> Result<(), String> {
     let mut text = String::from("struct PreludeFile { const char *name, *source; unsigned bytes; };\n");
     let mut table = String::from("static const struct PreludeFile PRELUDE_FILES[] = {\n");
     for (i, name) in PRELUDE.iter().enumerate() {
-        let source = read_text(&folder.join(name))?;
-        let bytes: Vec<String> = source.bytes().chain([0]).map(|byte| byte.to_string()).collect();
-        text.push_str(&format!("static const char PRELUDE_{i}[] = {{{}}};\n", bytes.join(",")));
+        let source = read_text(&engine.join("prelude").join(name))?;
+        text.push_str(&c_array(&format!("PRELUDE_{i}"), &source));
         table.push_str(&format!("  {{\"everturn:{name}\", PRELUDE_{i}, {}}},\n", source.len()));
     }
     text.push_str(&table);
     text.push_str("};\n");
+    text.push_str(&c_array("REHEARSAL", &read_text(&engine.join("rehearsal.js"))?));
     fs::write(header, text).map_err(|error| format!("{}: {error}", header.display()))
+}
+
+fn c_array(name: &str, source: &str) -> String {
+    let bytes: Vec<String> = source.bytes().chain([0]).map(|byte| byte.to_string()).collect();
+    format!("static const char {name}[] = {{{}}};\n", bytes.join(","))
 }
 
 fn read_text(path: &Path) -> Result<String, String> {

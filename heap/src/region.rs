@@ -193,6 +193,14 @@ impl Region {
         })
     }
 
+    /// Appends the present pages that are the image's own; `None` where the system cannot tell.
+    pub(crate) fn views(&self, runs: &mut Vec<PageRun>) -> Result<Option<()>, HeapError> {
+        let base = self.address(0);
+        self.tracker.views(base, self.image.bytes(), &mut |address, bytes| {
+            runs.push(PageRun::covering(address - base, bytes));
+        })
+    }
+
     /// From now on a write to these pages is reported.
     pub(crate) fn arm(&self, run: PageRun) -> Result<(), HeapError> {
         self.tracker.arm(self.address(run.offset()), run.bytes())

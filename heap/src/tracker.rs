@@ -238,6 +238,20 @@ impl Tracker {
             _ => self.tracking.pagemap(self.kind)?.present_private(address, bytes, found).map(Some),
         }
     }
+
+    /// Finds the present pages that are still the image's; `None` if this tracker has no means to.
+    pub(crate) fn views(
+        &self,
+        address: u64,
+        bytes: u64,
+        found: &mut Found<'_>,
+    ) -> Result<Option<()>, HeapError> {
+        match self.kind {
+            TrackerKind::Compare => Ok(None),
+            _ if bytes == 0 => Ok(Some(())),
+            _ => self.tracking.pagemap(self.kind)?.views(address, bytes, found).map(Some),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -60,12 +60,15 @@ pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
     let (after, open_after) = (Memory::now()?, descriptors_outside(disk.folder())?);
     let each = |after: u64, before: u64| (after.saturating_sub(before)) as f64 * 1.024 / CONTAINERS as f64;
     let (resident, views) = (each(after.resident, before.resident), each(after.views, before.views));
+    let proportional = each(after.proportional, before.proportional);
     let tables = each(after.page_tables, before.page_tables);
     let bookkeeping = footprints.first().map_or(0, |footprint| footprint.bookkeeping_bytes);
     let note = format!(
-        "all that the process grew by, the store's buffers too; {} KB of it are views of the one engine image; beside it \
-         {} KB of page tables; by its own account a container keeps {} KB of books",
+        "all that the process grew by, the store's buffers too; {} KB of it are views of the one engine image; a page that \
+         is mapped often counted once (Pss), {} KB; beside it {} KB of page tables; by its own account a container keeps \
+         {} KB of books",
         figure(views),
+        figure(proportional),
         figure(tables),
         figure(bookkeeping as f64 / 1000.0)
     );

@@ -11,10 +11,10 @@ void inside_seed(JSContext *context, const uint8_t seed[32])
     context->hash_seed = (uint32_t)xorshift64star(&context->random_state);
 }
 
-size_t inside_allocated_bytes(JSRuntime *runtime)
-{
-    return runtime->malloc_state.malloc_size;
-}
+_Static_assert(sizeof(JSMallocBlockHeader) == sizeof(Block) && offsetof(JSMallocBlockHeader, block_size_idx) == offsetof(Block, kind) &&
+                   offsetof(JSMallocBlockHeader, ref_count) == offsetof(Block, references) &&
+                   offsetof(JSMallocBlockHeader, user_data) == offsetof(Block, data),
+               "memory.h has QuickJS's head of a block");
 
 JSModuleDef *inside_module(JSValueConst compiled)
 {
@@ -156,16 +156,6 @@ JSValue inside_lexical_names(JSContext *context)
 JSValue inside_global(JSContext *context, JSAtom name)
 {
     return JS_GetGlobalVar(context, name, false);
-}
-
-/* QuickJS frees an arena with its last block and makes it anew with the next: in a small turn that costs more than all else. One
- * block of each size, kept for ever, holds an arena of each. */
-int inside_hold_arenas(JSRuntime *runtime)
-{
-    for (int i = 0; i < JS_ARENA_BLOCK_SIZE_COUNT; i++)
-        if (!js_malloc_rt(runtime, arena_block_sizes[i] - sizeof(JSMallocBlockHeader)))
-            return -1;
-    return 0;
 }
 
 /* An object with the properties of `model`, in their order, and these values, which it takes. Far cheaper than defining them one by

@@ -2,9 +2,9 @@
  * input buffer and the clock that QuickJS asks.
  */
 #include "shim.h"
-#include "prelude.h" /* generated from ../prelude by the build script: PRELUDE_FILES */
+#include "prelude.h" /* generated from ../prelude by the build script: PRELUDE_FILES, REHEARSAL */
 
-enum { INPUT_BYTES = 64 * 1024, JS_STACK_BYTES = 512 * 1024 };
+enum { INPUT_BYTES = 64 * 1024, INPUT_LEFT_BYTES = 256, JS_STACK_BYTES = 512 * 1024 };
 
 Engine engine;
 static uint8_t input_small[INPUT_BYTES + 1];
@@ -28,7 +28,7 @@ EXPORT(everturn_input) uint8_t *everturn_input(void)
 
 EXPORT(everturn_input_large) uint8_t *everturn_input_large(uint32_t bytes)
 {
-    input_done();
+    input_done(0);
     if (bytes < UINT32_MAX)
         input_large = memory_get(bytes + 1);
     return input_large;
@@ -39,8 +39,11 @@ uint8_t *input_bytes(void)
     return input_large ? input_large : input_small;
 }
 
-void input_done(void)
+/* A program's text is not left behind, on pages that nothing else would change. */
+void input_done(uint32_t bytes)
 {
+    if (!input_large && bytes > INPUT_LEFT_BYTES)
+        memset(input_small + INPUT_LEFT_BYTES, 0, bytes + 1 - INPUT_LEFT_BYTES);
     memory_give_back(input_large);
     input_large = NULL;
 }
@@ -87,20 +90,68 @@ static int make_globals(JSContext *context)
     return failed;
 }
 
-EXPORT(everturn_init) int32_t everturn_init(void)
+static int make_engine(void)
 {
-    __wasm_call_ctors();
     memory_hold_reserve();
     engine.runtime = JS_NewRuntime2(&memory_functions, NULL);
     if (!engine.runtime)
-        return 1;
+        return -1;
     JS_SetGCThreshold(engine.runtime, SIZE_MAX); /* the collector runs in turns of its own only */
     JS_SetMaxStackSize(engine.runtime, JS_STACK_BYTES);
-    if (inside_hold_arenas(engine.runtime))
-        return 1;
     engine.context = JS_NewContextRaw(engine.runtime);
     if (!engine.context || add_intrinsics(engine.context) || make_globals(engine.context))
-        return 1;
+        return -1;
     JS_RunGC(engine.runtime);
     return 0;
+}
+
+/* What the turns of a typical program begin with. */
+static Encoded *rehearsal;
+static uint32_t rehearsal_turns;
+
+static Encoded kept(Encoded encoded)
+{
+    uint8_t *bytes = memory_get(encoded.length);
+    if (bytes)
+        memcpy(bytes, encoded.bytes, encoded.length);
+    return (Encoded){bytes, bytes ? encoded.length : 0};
+}
+
+/* A list of inputs: that of a creation, and those of messages. */
+static int prepare_rehearsal(void)
+{
+    JSContext *context = engine.context;
+    JSValue inputs = JS_Eval(context, REHEARSAL, sizeof(REHEARSAL) - 1, "everturn:rehearsal", JS_EVAL_TYPE_GLOBAL);
+    int64_t count = 0;
+    if (JS_IsException(inputs) || JS_GetLength(context, inputs, &count))
+        return -1;
+    rehearsal = memory_get(count * sizeof(rehearsal[0]));
+    for (; rehearsal && rehearsal_turns < count; rehearsal_turns++) {
+        JSValue input = JS_GetPropertyInt64(context, inputs, rehearsal_turns);
+        Encoded encoded;
+        if (!write_value(context, input, "rehearsal", &encoded))
+            return -1;
+        rehearsal[rehearsal_turns] = kept(encoded);
+        write_done(context);
+        JS_FreeValue(context, input);
+    }
+    JS_FreeValue(context, inputs);
+    return rehearsal ? 0 : -1;
+}
+
+static int rehearse(void)
+{
+    for (uint32_t i = 0; i < rehearsal_turns; i++) {
+        Encoded input = rehearsal[i];
+        memcpy(input_small, input.bytes, input.length);
+        if (turn_rehearse(i == 0, input.length))
+            return -1;
+    }
+    return 0;
+}
+
+EXPORT(everturn_init) int32_t everturn_init(void)
+{
+    __wasm_call_ctors();
+    return placement_make(make_engine, prepare_rehearsal, rehearse) ? 0 : 1;
 }

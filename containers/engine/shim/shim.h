@@ -60,21 +60,27 @@ typedef struct Engine {
 } Engine;
 extern Engine engine;
 uint8_t *input_bytes(void);      /* what the host wrote, and room for one byte more */
-void input_done(void);
+void input_done(uint32_t bytes); /* it had so many */
 
 /* memory.c: allocation under the host's limit. */
 extern const JSMallocFunctions memory_functions;
 void memory_hold_reserve(void);  /* so that an error can still be made when memory is out */
+size_t memory_allocated_bytes(void);  /* in blocks of QuickJS's */
 bool memory_ran_out(void);       /* since the last memory_hold_reserve */
 void *memory_get(size_t bytes);
 void memory_give_back(void *pointer);
+
+/* placement.c: makes the engine, and makes it again where a rehearsal has shown what changes. False: no memory, or one of these failed,
+ * which is not to answer 0 then. */
+bool placement_make(int (*make)(void), int (*prepare)(void), int (*rehearse)(void));
+
+/* turn.c: a turn without a host. */
+int turn_rehearse(bool is_creation, uint32_t bytes);
 
 /* inside.c: what needs QuickJS's internals. */
 enum source_end { SOURCE_COMPLETE, SOURCE_WANTS_MORE, SOURCE_WRONG };
 enum compile_flags { COMPILE_ASYNC_IF_AWAITS = 1, COMPILE_REDECLARES = 2 };
 void inside_seed(JSContext *context, const uint8_t seed[32]);
-int inside_hold_arenas(JSRuntime *runtime);
-size_t inside_allocated_bytes(JSRuntime *runtime);
 JSValue inside_compile(JSContext *context, const char *source, size_t bytes, const char *file, int flags, bool *awaits,
                        enum source_end *end);
 JSValue inside_new_like(JSContext *context, JSValueConst model, JSValue *values, int count);

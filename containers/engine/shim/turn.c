@@ -43,12 +43,12 @@ static void begin(void)
     engine.in_turn = true;
 }
 
-static void end(void)
+static void end(uint32_t input_bytes)
 {
     program_message_done(engine.context);
     js_free(engine.context, rejected);
     rejected = NULL;
-    input_done();
+    input_done(input_bytes);
     engine.in_turn = false;
 }
 
@@ -137,7 +137,8 @@ static bool give_result(JSContext *context, JSValueConst value, const char *root
     Encoded encoded;
     if (!write_value(context, value, root, &encoded))
         return false;
-    host_result(encoded.bytes, encoded.length);
+    if (engine.in_turn)
+        host_result(encoded.bytes, encoded.length);
     write_done(context);
     return true;
 }
@@ -202,20 +203,20 @@ static int32_t collect(JSContext *context)
         return report(context, "throw", JS_GetException(context));
     if (rejected_count > 0)
         return report(context, "rejection", JS_PromiseResult(context, rejected[0]));
-    engine.collect_at_bytes = 2 * inside_allocated_bytes(engine.runtime) + COLLECT_SLACK_BYTES;
+    engine.collect_at_bytes = 2 * memory_allocated_bytes() + COLLECT_SLACK_BYTES;
     return DONE;
 }
 
 static int32_t postpone(void)
 {
-    engine.collect_at_bytes = 2 * inside_allocated_bytes(engine.runtime) + 2 * COLLECT_SLACK_BYTES;
+    engine.collect_at_bytes = 2 * memory_allocated_bytes() + 2 * COLLECT_SLACK_BYTES;
     return DONE;
 }
 
 static bool collection_is_due(void)
 {
     size_t limit = engine.collect_at_bytes ? engine.collect_at_bytes : 2 * COLLECT_SLACK_BYTES;
-    return inside_allocated_bytes(engine.runtime) > limit;
+    return memory_allocated_bytes() > limit;
 }
 
 EXPORT(everturn_turn) int32_t everturn_turn(int32_t kind, uint32_t bytes)
@@ -225,8 +226,19 @@ EXPORT(everturn_turn) int32_t everturn_turn(int32_t kind, uint32_t bytes)
     int32_t status = kind == COLLECT    ? collect(engine.context)
                      : kind == POSTPONE ? postpone()
                                         : take_turn(engine.context, kind, &input);
-    end();
+    end(bytes);
     return status == DONE && collection_is_due() ? DONE_AND_DUE : status;
+}
+
+/* As a turn, but nobody outside hears of it. */
+int turn_rehearse(bool is_creation, uint32_t bytes)
+{
+    Reader input = {input_bytes(), input_bytes() + bytes};
+    begin();
+    engine.in_turn = false;
+    int32_t status = take_turn(engine.context, is_creation ? CREATE : MESSAGE, &input);
+    end(bytes);
+    return status == DONE ? 0 : -1;
 }
 
 EXPORT(everturn_error_pointer) const uint8_t *everturn_error_pointer(void)
@@ -251,7 +263,7 @@ EXPORT(everturn_complete) int32_t everturn_complete(uint32_t bytes)
     if (JS_IsException(compiled))
         JS_FreeValue(engine.context, JS_GetException(engine.context));
     JS_FreeValue(engine.context, compiled);
-    end();
+    end(bytes);
     return source_end;
 }
 
@@ -265,6 +277,6 @@ EXPORT(everturn_names) int32_t everturn_names(uint32_t bytes)
     int32_t status = done ? DONE : report(context, "throw", JS_GetException(context));
     JS_FreeValue(context, prefix);
     JS_FreeValue(context, names);
-    end();
+    end(bytes);
     return status;
 }

@@ -13,11 +13,14 @@ pub struct TrimReport {
     pub copies_dropped: usize,
     /// Private pages that equal the image's.
     pub pages_released: usize,
+    /// Pages of the image that this heap had looked at.
+    pub views_dropped: usize,
 }
 
 impl Heap {
-    /// Drops kept savepoint bytes that equal the committed version, and private pages that equal the image's. The
-    /// caller promises that its source now gives everything that [`Heap::take_changes`] handed out.
+    /// Drops kept savepoint bytes that equal the committed version, private pages that equal the image's, and the
+    /// image's own from the page table. The caller promises that its source now gives everything that
+    /// [`Heap::take_changes`] handed out.
     ///
     /// The private-bit and compare trackers name the same pages at every scan; for them the copies stay, as reading
     /// every page from the store at every savepoint would cost more than it saves.
@@ -33,7 +36,23 @@ impl Heap {
         self.pending.shrink_to_fit();
         self.heat = Heat::default();
         let pages_released = self.release_initial_pages()?;
-        Ok(TrimReport { copies_dropped: copies_before - self.kept.len(), pages_released })
+        let views_dropped = self.drop_views()?;
+        Ok(TrimReport { copies_dropped: copies_before - self.kept.len(), pages_released, views_dropped })
+    }
+
+    /// Pages of the image are one piece of memory however many heaps have looked at them, but the system counts them for
+    /// each. (A page of the image that is there stands at the image's bytes, now and at the savepoint: it got private with
+    /// the first write, and is the image's again only where both are. So to arm it loses nothing.)
+    fn drop_views(&self) -> Result<usize, HeapError> {
+        let mut runs = Vec::new();
+        if machine_page_bytes() != PAGE_BYTES as u64 || self.region.views(&mut runs)?.is_none() {
+            return Ok(0);
+        }
+        for run in &runs {
+            self.region.reset(*run)?;
+            self.region.arm(*run)?;
+        }
+        Ok(runs.iter().map(|run| run.count as usize).sum())
     }
 
     /// Frees private pages that equal the image's, now and at the savepoint: stack that was wiped, for the most part.

@@ -75,6 +75,9 @@ impl Question {
         Self { flags: then | SCAN_CHECK_WPASYNC, inverted: 0, all_of: PAGE_IS_WRITTEN, any_of: 0 }
     }
 
+    /// Pages of the file that are in memory.
+    const VIEWS: Self = Self { flags: 0, inverted: 0, all_of: PAGE_IS_FILE | PAGE_IS_PRESENT, any_of: 0 };
+
     /// Pages that are neither the file's nor the shared page of zeros, and in one of these states.
     const fn private(any_of: u64) -> Self {
         let not = PAGE_IS_FILE | PAGE_IS_PFNZERO;
@@ -133,7 +136,12 @@ impl Pagemap {
             Way::Scan => {
                 self.scan(address, bytes, Question::private(PAGE_IS_PRESENT | PAGE_IS_SWAPPED), found)
             }
-            Way::Entries => self.read_entries(address, bytes, ENTRY_PRESENT | ENTRY_SWAPPED, found),
+            Way::Entries => self.read_entries(
+                address,
+                bytes,
+                &|entry| is_private(entry, ENTRY_PRESENT | ENTRY_SWAPPED),
+                found,
+            ),
         }
     }
 
@@ -147,7 +155,17 @@ impl Pagemap {
     ) -> Result<(), HeapError> {
         match self.way {
             Way::Scan => self.scan(address, bytes, Question::private(PAGE_IS_PRESENT), found),
-            Way::Entries => self.read_entries(address, bytes, ENTRY_PRESENT, found),
+            Way::Entries => {
+                self.read_entries(address, bytes, &|entry| is_private(entry, ENTRY_PRESENT), found)
+            }
+        }
+    }
+
+    /// Finds pages that are the file's own and in memory.
+    pub(super) fn views(&self, address: u64, bytes: u64, found: &mut Found<'_>) -> Result<(), HeapError> {
+        match self.way {
+            Way::Scan => self.scan(address, bytes, Question::VIEWS, found),
+            Way::Entries => self.read_entries(address, bytes, &is_view, found),
         }
     }
 
@@ -195,7 +213,7 @@ impl Pagemap {
         &self,
         address: u64,
         bytes: u64,
-        any_of: u64,
+        wanted: &dyn Fn(u64) -> bool,
         found: &mut Found<'_>,
     ) -> Result<(), HeapError> {
         let page_bytes = machine_page_bytes();
@@ -207,7 +225,7 @@ impl Pagemap {
             self.file
                 .read_exact_at(entries, page * 8)
                 .map_err(|source| HeapError::System { doing: "read a heap's page table", source })?;
-            for (first, count) in private_runs(entries, any_of) {
+            for (first, count) in runs_where(entries, wanted) {
                 found((page + first) * page_bytes, count * page_bytes);
             }
             page += count as u64;
@@ -216,12 +234,22 @@ impl Pagemap {
     }
 }
 
-/// Runs (first, count) of entries whose page is not the file's and in one of these states.
-fn private_runs(entries: &[u8], any_of: u64) -> Vec<(u64, u64)> {
+/// Whether a page is not the file's and in one of these states.
+fn is_private(entry: u64, any_of: u64) -> bool {
+    entry & any_of != 0 && entry & ENTRY_FILE == 0
+}
+
+/// Whether a page is the file's and in memory.
+fn is_view(entry: u64) -> bool {
+    entry & (ENTRY_PRESENT | ENTRY_FILE) == ENTRY_PRESENT | ENTRY_FILE
+}
+
+/// Runs (first, count) of wanted entries.
+fn runs_where(entries: &[u8], wanted: &dyn Fn(u64) -> bool) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for (index, entry) in (0..).zip(entries.as_chunks::<8>().0) {
         let entry = u64::from_ne_bytes(*entry);
-        if entry & any_of == 0 || entry & ENTRY_FILE != 0 {
+        if !wanted(entry) {
             continue;
         }
         match runs.last_mut() {
@@ -238,7 +266,7 @@ mod tests {
 
     fn runs_of(entries: &[u64], any_of: u64) -> Vec<(u64, u64)> {
         let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_ne_bytes()).collect();
-        private_runs(&bytes, any_of)
+        runs_where(&bytes, &|entry| is_private(entry, any_of))
     }
 
     #[test]
@@ -254,6 +282,8 @@ mod tests {
         ];
         assert_eq!(runs_of(&entries, ENTRY_PRESENT | ENTRY_SWAPPED), [(1, 2), (4, 1)]);
         assert_eq!(runs_of(&entries, ENTRY_PRESENT), [(1, 1)]);
+        let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_ne_bytes()).collect();
+        assert_eq!(runs_where(&bytes, &is_view), [(3, 1)]);
     }
 
     #[test]
