@@ -88,6 +88,8 @@ pub struct Stepped {
     pub outcome: Result<Done, Exception>,
     /// Whether the container goes on.
     pub life: Life,
+    /// A child that could not be created, whose port went before the turn that told of it.
+    pub forgot: Option<ContainerId>,
 }
 
 /// A turn that was done.
@@ -296,14 +298,27 @@ impl ExoInterface {
         mut source: Source,
         delivery: &Arc<Delivery>,
     ) -> Result<Stepped, ExoError> {
+        let mut forgot = None;
         if let Source::Notice(child) = source {
             // The child is gone; the container is told under which name it knew it.
             let port = PortId::container(child);
             if let Some(name) = self.record.ports.name_of(port).cloned() {
                 self.ports_mut().forget(port);
                 source = Source::Named(name);
+                forgot = Some(child);
             }
         }
+        let stepped = self.run_awake(around, hand, source, delivery)?;
+        Ok(Stepped { forgot, ..stepped })
+    }
+
+    fn run_awake(
+        &mut self,
+        around: &Surroundings<'_>,
+        hand: &mut Loose,
+        source: Source,
+        delivery: &Arc<Delivery>,
+    ) -> Result<Stepped, ExoError> {
         match self.wake(around)? {
             Ok(()) => {
                 let limits = around.context.limits;
@@ -556,7 +571,7 @@ impl ExoInterface {
         self.record.ticks = self.record.ticks.after(burnt);
         self.record.burnt = self.record.burnt.saturating_add(burnt.0);
         let (ticks, date_ms) = (self.record.ticks, self.record.date_ms);
-        Stepped { taken: None, back: None, burnt, ticks, date_ms, outcome, life: Life::GoesOn }
+        Stepped { taken: None, back: None, burnt, ticks, date_ms, outcome, life: Life::GoesOn, forgot: None }
     }
 }
 

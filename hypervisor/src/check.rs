@@ -20,6 +20,7 @@ pub fn check(reader: &dyn Reader) -> Audit {
     records.judge(&mut audit);
     check_facts(reader, &mut audit);
     check_rows(reader, &records, &mut audit);
+    check_ids(reader, &records, &mut audit);
     check_roots(reader, &records, &mut audit);
     audit
 }
@@ -148,6 +149,28 @@ fn check_rows(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
     }
 }
 
+/// The nodes of ids are kept: of those that containers and ports have, and of no others.
+fn check_ids(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
+    let ports = records.ports.keys().map(|port| port.of);
+    let mut had: BTreeSet<ContainerId> = records.records.keys().copied().chain(ports).collect();
+    had.remove(&ContainerId::ROOT);
+    for id in &had {
+        match references::held(reader, &keys::id_kept(*id)) {
+            Ok(kept) if kept == id.cid() => {}
+            Ok(_) => audit.problem(format!("nothing keeps the node of which {id} is the address")),
+            Err(error) => audit.problem(error.to_string()),
+        }
+    }
+    for name in references::names(reader, &[]).unwrap_or_default() {
+        if let Some((id, b"i")) = name.split_first_chunk::<32>() {
+            let id = ContainerId::from_bytes(*id);
+            if !had.contains(&id) {
+                audit.problem(format!("the node of which {id} is the address is kept for nobody"));
+            }
+        }
+    }
+}
+
 /// Everything that a container's newest node or a pin needs is there and has the form of its role.
 fn check_roots(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
     let mut seen = BTreeSet::new();
@@ -158,11 +181,6 @@ fn check_roots(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
         part.and_then(|part| walk_from(part, &mut seen, &load, &mut |_, _| Ok(()))).map_err(archive::in_store)
     };
     for id in records.records.keys() {
-        match references::held(reader, &keys::id_kept(*id)) {
-            Ok(kept) if kept == id.cid() => {}
-            Ok(_) => audit.problem(format!("nothing keeps the node of which {id} is the address")),
-            Err(error) => audit.problem(error.to_string()),
-        }
         let node = references::held(reader, &keys::newest_node(*id));
         let walked = match node {
             Ok(Some(cid)) => follow(Ok(Part { kind: Kind::State, cid })),

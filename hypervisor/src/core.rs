@@ -325,10 +325,11 @@ impl Core {
     fn commit_container(&mut self, id: ContainerId, batch: &mut Batch) -> Result<(), HypervisorError> {
         let Some(exo) = self.running.get_mut(&id) else { return Ok(()) };
         self.runner.commit(exo, batch)?;
-        let mut owner = Some(id);
-        while let Some(stale) = owner {
-            batch.put(Space::Stale, keys::record(stale), []);
-            owner = self.running.get(&stale).and_then(|exo| exo.record().holder);
+        // An owner that is gone already needs no mark: its children are about to end.
+        let mut stale = self.running.get(&id);
+        while let Some(exo) = stale {
+            batch.put(Space::Stale, keys::record(exo.id()), []);
+            stale = exo.record().holder.and_then(|owner| self.running.get(&owner));
         }
         Ok(())
     }

@@ -90,7 +90,8 @@ pub(crate) fn newest_node(id: ContainerId) -> Vec<u8> {
     [id.as_bytes(), &b"n"[..]].concat()
 }
 
-/// Keeps the node of an id for as long as that container, or whatever else the id names, is there.
+/// Keeps the node of an id. It stays as long as there is what the id names, or a port that leads there: a state node
+/// links to the ids of all its ports.
 pub(crate) fn keep_id(batch: &mut Batch, id: ContainerId, node: Vec<u8>) {
     if let Some(cid) = id.cid() {
         batch.put(Space::Blocks, blocks::key(&cid), node);

@@ -41,11 +41,10 @@ pub(crate) fn plan(
         )?;
         references::hold(&mut plan.batch, &keys::newest_node(id), &node);
         for (port, node) in children {
-            keys::keep_id(&mut plan.batch, port.id, id_node(&blocks, port.id)?);
             open.push((port.id, port.container_type, Some(id), depth + 1, node));
         }
-        for end in ports.iter().map(|(_, port)| &port.reference).filter(|port| port.is_channel()) {
-            keys::keep_id(&mut plan.batch, end.id, id_node(&blocks, end.id)?);
+        for to in ports.iter().map(|(_, port)| port.reference.id) {
+            keys::keep_id(&mut plan.batch, to, id_node(&blocks, to)?);
         }
         let record = RuntimeRecord {
             container_type,

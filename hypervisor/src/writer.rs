@@ -152,14 +152,17 @@ impl Writer {
         Ok(references::pins(&*self.store)?)
     }
 
-    /// Adds the removal of all that a deleted container has in the store.
+    /// Adds the removal of all that a deleted container has in the store, but for the node of its id: a port may lead
+    /// to where it was.
     pub(crate) fn remove(&self, id: ContainerId, batch: &mut Batch) -> Result<(), StoreError> {
         self.store.scan(Space::State, id.as_bytes(), &mut |key, _| {
             batch.delete(Space::State, key.to_vec());
             true
         })?;
         for name in references::names(&*self.store, id.as_bytes())? {
-            references::let_go(batch, &name);
+            if name != keys::id_kept(id) {
+                references::let_go(batch, &name);
+            }
         }
         self.store.scan(Space::Runtime, id.as_bytes(), &mut |key, _| {
             batch.delete(Space::Runtime, key.to_vec());

@@ -133,6 +133,7 @@ impl World {
     fn restart(&mut self) {
         let hypervisor = self.hypervisor.take().expect("it runs");
         self.runtime.block_on(hypervisor.stop()).unwrap();
+        crate::world::assert_whole(&*self.store);
         self.start();
     }
 

@@ -15,6 +15,7 @@ use everturn::{
 use serde::{Deserialize, Serialize};
 
 use crate::dice::Dice;
+use crate::world::assert_whole;
 
 /// A container that does as its dice say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -268,6 +269,7 @@ async fn play(seed: u64, way: Way) -> Outcome {
     let containers = check_ownership(&hypervisor, root).await;
     let cid = hypervisor.create_state_root(&root, Ticks::MAX).await.unwrap();
     hypervisor.stop().await.unwrap();
+    assert_whole(&*store);
     let log = log.lock().unwrap().clone();
     Outcome { log, root: cid, containers }
 }

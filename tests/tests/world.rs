@@ -123,6 +123,7 @@ impl World {
     pub(crate) fn stop(&mut self) {
         let hypervisor = self.hypervisor.take().expect("it runs");
         self.runtime.block_on(hypervisor.stop()).unwrap();
+        assert_whole(&*self.store);
     }
 
     pub(crate) fn restart(&mut self) {
@@ -211,4 +212,9 @@ pub(crate) fn shown(receipt: Receipt) -> Result<String, Exception> {
         },
         _ => String::new(),
     })
+}
+
+/// Everything in a store that no hypervisor has open is right: blocks, counts of references, records, owners, states.
+pub(crate) fn assert_whole(store: &dyn Store) {
+    assert_eq!(everturn::check(&*store.snapshot().unwrap()).problems, [""; 0]);
 }

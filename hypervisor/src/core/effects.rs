@@ -45,7 +45,10 @@ impl Core {
     pub(super) fn carry_out(&mut self, id: ContainerId, stepped: Stepped) -> Result<(), HypervisorError> {
         tracing::trace!(target: "everturn::path", container = %id, burnt = %stepped.burnt, "Carried out");
         self.open.touched.insert(id);
-        let Stepped { taken, back, burnt, ticks, date_ms, outcome, life } = stepped;
+        let Stepped { taken, back, burnt, ticks, date_ms, outcome, life, forgot } = stepped;
+        if let Some(child) = forgot {
+            keys::let_id_go(&mut self.open.batch, child);
+        }
         let (sender, at) = (Sender { id, date_ms }, ticks.after(self.runner.lookahead()));
         let awaited = taken.as_ref().and_then(|taken| taken.receipt).and_then(|id| self.receipts.remove(&id));
         let mut sent = awaited.is_some().then(Vec::new);

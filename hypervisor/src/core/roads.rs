@@ -145,9 +145,16 @@ impl Core {
                 None if self.running.contains_key(&port.id) => {
                     self.put(port.id, stamp(by, Kind::Delete, null_message(), at));
                 }
-                None => {}
+                None => keys::let_id_go(&mut self.open.batch, port.id),
             }
         }
+    }
+
+    /// Whether there is a port that leads to a container.
+    fn is_led_to(&self, id: ContainerId, holder: Option<ContainerId>) -> bool {
+        let port = PortId::container(id);
+        let holder = holder.and_then(|holder| self.running.get(&holder));
+        self.loose.get(port).is_some() || holder.is_some_and(|exo| exo.ports().name_of(port).is_some())
     }
 
     pub(super) fn exists(&self, end: PortId) -> bool {
@@ -228,6 +235,9 @@ impl Core {
         self.newest.remove(&id);
         self.residents.gone(id);
         self.open.deleted.push(id);
+        if !self.is_led_to(id, exo.record().holder) {
+            keys::let_id_go(&mut self.open.batch, id);
+        }
         let mut gone: Vec<_> = exo.ports().iter().map(|(_, port)| (port.reference.clone(), at)).collect();
         self.lose_queued(exo.ports().waiting(), &mut gone);
         gone

@@ -322,6 +322,7 @@ impl Stage {
     pub(crate) fn restart(&mut self) {
         let hypervisor = self.hypervisor.take().expect("it runs");
         self.block_on(hypervisor.stop()).unwrap();
+        crate::world::assert_whole(&*self.store);
         self.start();
     }
 
