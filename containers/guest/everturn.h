@@ -51,6 +51,20 @@ enum everturn_refusal {
   EVERTURN_CLOSED = -15,
   EVERTURN_NOT_OVER_CHANNEL = -16,
   EVERTURN_QUEUE_FULL = -17,
+  EVERTURN_OUTBOX_FULL = -18,
+};
+
+/* Bounds of a child that its creator may lower. */
+enum everturn_limit {
+  EVERTURN_TURN_FUEL = 1,
+  EVERTURN_CONTAINER_FUEL = 2,
+  EVERTURN_HEAP_BYTES_MAX = 3,
+  EVERTURN_MESSAGE_BYTES_MAX = 4,
+  EVERTURN_PORTS_MAX = 5,
+  EVERTURN_EFFECTS_MAX = 6,
+  EVERTURN_OUTBOX_BYTES_MAX = 7,
+  EVERTURN_QUEUE_PLACES_MAX = 8,
+  EVERTURN_DEPTH_MAX = 9,
 };
 
 EVERTURN_CALL(input) int32_t everturn_input(void *into, uint32_t offset, uint32_t room);
@@ -68,6 +82,7 @@ EVERTURN_CALL(call) int32_t everturn_call(everturn_port to, const void *data, ui
 EVERTURN_CALL(reject) int32_t everturn_reject(everturn_port to, const void *data, uint32_t len);
 EVERTURN_CALL(port_create) everturn_port everturn_port_create(const char *type, uint32_t type_len, const void *data,
                                                               uint32_t len);
+EVERTURN_CALL(port_lower) int32_t everturn_port_lower(everturn_port child, uint32_t limit, uint64_t most);
 EVERTURN_CALL(port_bind) int32_t everturn_port_bind(const char *name, uint32_t len, everturn_port port);
 EVERTURN_CALL(port_unbind) everturn_port everturn_port_unbind(const char *name, uint32_t len);
 EVERTURN_CALL(port_get) everturn_port everturn_port_get(const char *name, uint32_t len);

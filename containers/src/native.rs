@@ -253,6 +253,12 @@ impl<T: Native> Container for NativeContainer<T> {
         if small { SMALL_SPAN_TURNS } else { SPAN_TURNS }
     }
 
+    fn unwritten_bytes(&self) -> u64 {
+        // What equals the committed state is not written.
+        let changed = self.saved.as_ref().filter(|saved| self.committed.as_ref() != Some(*saved));
+        changed.map_or(0, |saved| saved.len() as u64)
+    }
+
     fn footprint(&self) -> Footprint {
         let heap_bytes = self.committed.as_ref().map_or(0, Vec::len) as u64;
         Footprint { heap_bytes, bookkeeping_bytes: 2 * size_of::<T>() as u64 }

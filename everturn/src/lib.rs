@@ -62,7 +62,8 @@ pub mod node {
 pub use everturn_dag::references::Audit;
 pub use everturn_dag::{Backend, Base, Cid, DiskStore, Ipld, MemoryStore, NodeError, Store, StoreError};
 pub use everturn_exo_interface::{
-    ContainerType, Exception, ExceptionKind, Footprint, Handle, Limits, LogLevel, Refusal, Turn,
+    ContainerType, Exception, ExceptionKind, Footprint, Handle, Limit, Limits, LogLevel, OwnLimits, Refusal,
+    Turn,
 };
 pub use everturn_hypervisor::{
     ArchiveError, Budget, Builder, Exported, Hypervisor, HypervisorError, ImportLimits, Inspection, Line,

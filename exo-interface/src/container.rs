@@ -6,7 +6,7 @@ use std::sync::Arc;
 use everturn_dag::Ipld;
 use everturn_port_manager::{ContainerId, Delivery, Source};
 
-use crate::{BlockReader, BlockWriter, ExoError, StateReader, StateWriter, Turn, Verdict};
+use crate::{BlockReader, BlockWriter, ExoError, Limits, StateReader, StateWriter, Turn, Verdict};
 
 /// What a turn is about.
 #[derive(Clone, Debug)]
@@ -21,45 +21,6 @@ pub enum Input {
     /// Which names may stand in place of the last one of this text, such as `foo.ba`? The answer is a list of texts. A
     /// question, not a turn: whatever it did to the container is taken back.
     Complete(Arc<str>),
-}
-
-/// Bounds that can change an outcome; part of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Fuel of one turn.
-    pub turn_fuel: u64,
-    /// Fuel of one turn of the cycle collector, per byte of heap.
-    pub collect_fuel_per_byte: u64,
-    /// Largest heap, in bytes.
-    pub heap_bytes_max: u64,
-    /// Largest message, in bytes.
-    pub message_bytes_max: usize,
-    /// Ports that one container may bind.
-    pub ports_max: usize,
-    /// Effects that one turn may record.
-    pub effects_max: usize,
-    /// How far from a root a container may be made; a root is at 0.
-    pub depth_max: u32,
-    /// Messages that may wait in one queue; exceptions, closes and answers come on top.
-    pub queue_places_max: u64,
-    /// Fuel that one container may burn in its whole life.
-    pub container_fuel: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            turn_fuel: 2_000_000_000,
-            collect_fuel_per_byte: 1_000,
-            heap_bytes_max: 1 << 30,
-            message_bytes_max: 16 << 20,
-            ports_max: 100_000,
-            effects_max: 100_000,
-            depth_max: 1_000,
-            queue_places_max: 4_096,
-            container_fuel: u64::MAX,
-        }
-    }
 }
 
 /// What a type is told when it makes or wakes a container.
@@ -125,6 +86,12 @@ pub trait Container: Send {
     /// How many turns may lie between two savepoints: as many as make the cost of one small beside theirs.
     fn span_turns_max(&self) -> u32 {
         1_024
+    }
+
+    /// What changed up to the newest savepoint and a commit has to write, in bytes, as far as that can be told cheaply. It never
+    /// shows in an outcome.
+    fn unwritten_bytes(&self) -> u64 {
+        0
     }
 
     /// What it costs in memory.

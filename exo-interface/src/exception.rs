@@ -27,6 +27,8 @@ pub enum ExceptionKind {
     Invalid,
     /// The container's type is not registered.
     UnknownType,
+    /// The hypervisor has as many containers as it may have.
+    TooManyContainers,
 }
 
 /// What an exception says to whoever caused the turn.

@@ -7,6 +7,8 @@
 //! 3. Ticks never go back, not even with a turn that is discarded.
 //! 4. A collection follows the turn that made it due at once, so no commit falls between.
 
+mod stepped;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,9 +19,12 @@ use everturn_port_manager::{
 };
 use serde::{Deserialize, Serialize};
 
+use stepped::within;
+pub use stepped::{Done, Life, Stepped};
+
 use crate::turn::{Closed, Facts, Record, Target, again, live};
 use crate::{
-    Container, ContainerType, Creation, Effect, Effects, Exception, ExceptionKind, ExoError, Input, Minted,
+    Container, ContainerType, Creation, Effect, Exception, ExceptionKind, ExoError, Input, Minted, OwnLimits,
     StateWriter, Turn, TypeContext, Verdict,
 };
 
@@ -53,6 +58,9 @@ pub struct RuntimeRecord {
     /// What it has burnt in its life.
     #[serde(default)]
     pub burnt: u64,
+    /// What was lowered for it, and for whoever made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowered: Option<Arc<OwnLimits>>,
     /// Its logical time.
     pub ticks: Ticks,
     /// The newest date that it saw, in milliseconds since 1970.
@@ -71,45 +79,6 @@ struct Since {
     record: Record,
 }
 
-/// What came of one turn, for the hypervisor to carry out.
-#[derive(Debug)]
-pub struct Stepped {
-    /// What was taken; `None` for a collection.
-    pub taken: Option<Arc<Delivery>>,
-    /// The way back to whoever sent it, if the turn failed; `None` is the host, or nobody.
-    pub back: Option<Target>,
-    /// What it burnt.
-    pub burnt: Ticks,
-    /// The container's ticks after it.
-    pub ticks: Ticks,
-    /// The date of the turn, in milliseconds since 1970.
-    pub date_ms: u64,
-    /// What should happen, or why nothing does.
-    pub outcome: Result<Done, Exception>,
-    /// Whether the container goes on.
-    pub life: Life,
-    /// A child that could not be created, whose port went before the turn that told of it.
-    pub forgot: Option<ContainerId>,
-}
-
-/// A turn that was done.
-#[derive(Debug, Default)]
-pub struct Done {
-    /// What should happen.
-    pub effects: Effects,
-    /// The ports that it bound.
-    pub bound: Vec<PortRef>,
-}
-
-/// Whether a container goes on after a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// It does.
-    GoesOn,
-    /// It was deleted, or could not be created.
-    Ended,
-}
-
 /// A container with its ports, ticks and turns.
 pub struct ExoInterface {
     id: ContainerId,
@@ -121,6 +90,8 @@ pub struct ExoInterface {
     span_turns: u32,
     calm_turns: u32,
     changed: bool,
+    /// What the container said last that a commit has to write.
+    unwritten_bytes: u64,
     /// How full the port is that leads here.
     upward: Gauge,
 }
@@ -165,6 +136,7 @@ impl ExoInterface {
             moves: VecDeque::new(),
             depth: creator.map_or(0, |(_, depth)| depth.saturating_add(1)),
             burnt: 0,
+            lowered: None,
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: false,
@@ -185,8 +157,16 @@ impl ExoInterface {
             span_turns: u32::MAX,
             calm_turns: 0,
             changed: false,
+            unwritten_bytes: 0,
             upward: Gauge::default(),
         }
+    }
+
+    /// Lowers its bounds, before its first turn.
+    #[must_use]
+    pub fn lowered(mut self, by: Option<Arc<OwnLimits>>) -> ExoInterface {
+        self.record.lowered = by;
+        self
     }
 
     /// Who it is.
@@ -277,6 +257,7 @@ impl ExoInterface {
         if stepped.outcome.is_err() {
             stepped.back = self.way_back(&origin, &delivery);
         }
+        stepped.unwritten_bytes += delivery.message.data.len() as u64 + self.newly_unwritten();
         stepped.taken = Some(delivery);
         Ok(Some(stepped))
     }
@@ -391,6 +372,7 @@ impl ExoInterface {
             container.commit(state)?;
         }
         self.changed = false;
+        self.unwritten_bytes = 0;
         Ok(&self.record)
     }
 
@@ -401,6 +383,12 @@ impl ExoInterface {
         } else if let Some(container) = &mut self.container {
             container.settled();
         }
+    }
+
+    /// What the container has to write that it had not when it was last asked.
+    fn newly_unwritten(&mut self) -> u64 {
+        let now = self.container.as_ref().map_or(0, |container| container.unwritten_bytes());
+        now.saturating_sub(std::mem::replace(&mut self.unwritten_bytes, now))
     }
 
     fn wake(&mut self, around: &Surroundings<'_>) -> Result<Result<(), Exception>, ExoError> {
@@ -431,19 +419,20 @@ impl ExoInterface {
         turn.set_gauges(&self.upward, hand);
         turn.set_interrupt(around.interrupt);
         let (verdict, closed) = self.drive(turn, &input)?;
-        let Closed { bindings, effects, burnt, mode } = closed;
-        match verdict {
+        let Closed { bindings, effects, burnt, outbox_bytes, mode } = closed;
+        match within(fuel, burnt, verdict) {
             Verdict::Done => {
                 self.note(around, Since { input, facts, record: mode.into_record() }, burnt)?;
                 let bound = bindings.changed.values().flatten().cloned().collect();
-                let stepped = self.done(Done { effects, bound }, burnt, around.turn_cost);
+                let mut stepped = self.done(Done { effects, bound }, burnt, around.turn_cost);
+                stepped.unwritten_bytes = outbox_bytes;
                 self.bind(bindings, &stepped, hand, around.lookahead);
                 Ok(stepped)
             }
             Verdict::Exception(exception) => {
                 effects.give_back();
                 self.go_back(around)?;
-                Ok(self.discarded(exception, burnt, around.turn_cost))
+                Ok(self.discarded(exception, burnt.min(Ticks(fuel)), around.turn_cost))
             }
         }
     }
@@ -571,7 +560,17 @@ impl ExoInterface {
         self.record.ticks = self.record.ticks.after(burnt);
         self.record.burnt = self.record.burnt.saturating_add(burnt.0);
         let (ticks, date_ms) = (self.record.ticks, self.record.date_ms);
-        Stepped { taken: None, back: None, burnt, ticks, date_ms, outcome, life: Life::GoesOn, forgot: None }
+        Stepped {
+            taken: None,
+            back: None,
+            burnt,
+            ticks,
+            date_ms,
+            unwritten_bytes: 0,
+            outcome,
+            life: Life::GoesOn,
+            forgot: None,
+        }
     }
 }
 

@@ -10,13 +10,15 @@
 mod container;
 mod exception;
 mod exo;
+mod limits;
 mod refusal;
 mod state;
 mod turn;
 
-pub use container::{Container, ContainerType, Footprint, Input, Limits, TypeContext};
+pub use container::{Container, ContainerType, Footprint, Input, TypeContext};
 pub use exception::{Exception, ExceptionKind};
 pub use exo::{Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
+pub use limits::{Limit, Limits, OwnLimits, lower};
 pub use refusal::Refusal;
 pub use state::{BlockReader, BlockWriter, StateReader, StateWriter};
 pub use turn::{Creation, Effect, Effects, Gauges, Handle, LogLevel, Minted, Sending, Target, Turn, Verdict};

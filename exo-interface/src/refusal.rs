@@ -58,11 +58,14 @@ pub enum Refusal {
     /// The receiver has not taken enough of what was sent before.
     #[error("the queue behind this port is full; send again when the receiver has taken some of it")]
     QueueFull = 17,
+    /// The turn has let out as many bytes as it may.
+    #[error("this turn has sent, answered and written as many bytes as a turn may let out")]
+    OutboxFull = 18,
 }
 
 impl Refusal {
     /// Every refusal, by code.
-    pub const ALL: [Refusal; 17] = [
+    pub const ALL: [Refusal; 18] = [
         Refusal::InvalidPort,
         Refusal::NotBound,
         Refusal::NameInUse,
@@ -80,6 +83,7 @@ impl Refusal {
         Refusal::Closed,
         Refusal::NotOverChannel,
         Refusal::QueueFull,
+        Refusal::OutboxFull,
     ];
 
     /// The number that a guest gets, negated.

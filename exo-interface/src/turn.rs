@@ -22,7 +22,7 @@ use everturn_port_manager::{
 pub use effect::{Creation, Effect, Effects, Gauges, LogLevel, Minted, Sending, Target};
 pub(crate) use record::{Answer, Record};
 
-use crate::{Exception, Limits, Refusal};
+use crate::{Exception, Limit, Limits, OwnLimits, Refusal};
 use record::{Call, Mode};
 
 /// A turn-scoped number for a port.
@@ -79,6 +79,8 @@ pub struct Turn {
     /// How full the queues are behind ports that came or were made in this turn.
     gauges: BTreeMap<PortId, Gauge>,
     bound: usize,
+    /// Bytes that this turn lets out.
+    outbox_bytes: u64,
     effects: Effects,
     burnt: u64,
     interrupt: Option<Arc<AtomicBool>>,
@@ -98,6 +100,7 @@ impl Turn {
             message_ports: came.len() as u32,
             gauges: BTreeMap::new(),
             bound: ports.len(),
+            outbox_bytes: 0,
             facts,
             ports,
             bindings,
@@ -139,7 +142,13 @@ impl Turn {
                 self.effects.push(Effect::Delete { port, at });
             }
         }
-        Closed { bindings: self.bindings, effects: self.effects, burnt: Ticks(self.burnt), mode: self.mode }
+        Closed {
+            bindings: self.bindings,
+            effects: self.effects,
+            burnt: Ticks(self.burnt),
+            outbox_bytes: self.outbox_bytes,
+            mode: self.mode,
+        }
     }
 
     /// The container's own id.
@@ -178,7 +187,7 @@ impl Turn {
         self.number(Call::Ticks, &[], |turn| Ok(turn.now().0 as i64)).map_or(Ticks::ZERO, |n| Ticks(n as u64))
     }
 
-    /// Burns ticks.
+    /// Burns ticks. A turn that burns more than its [fuel](Turn::fuel) is discarded at its end, and charged that.
     pub fn increment_ticks(&mut self, ticks: Ticks) {
         self.burnt = self.burnt.saturating_add(ticks.0);
     }
@@ -191,13 +200,15 @@ impl Turn {
     /// Makes a child container, which runs `data` as its first message. The handle is loose until bound or sent.
     ///
     /// # Errors
-    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`], [`Refusal::TooDeep`].
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`], [`Refusal::OutboxFull`],
+    /// [`Refusal::TooDeep`].
     pub fn create(&mut self, container_type: &str, data: &[u8]) -> Result<Handle, Refusal> {
         self.handle(Call::Create, &[container_type.as_bytes(), data], |turn| {
             turn.check_data(data)?;
             if turn.facts.depth >= turn.facts.limits.depth_max {
                 return Err(Refusal::TooDeep);
             }
+            turn.let_out(data.len());
             let nonce = turn.bindings.nonce;
             let id = turn.facts.id.child(nonce);
             turn.bindings.nonce = nonce.next();
@@ -209,11 +220,28 @@ impl Turn {
                 reference: reference.clone(),
                 nonce,
                 data: data.to_vec(),
+                lowered: OwnLimits::new(),
                 at,
                 gauges,
             }));
             Ok(turn.hold(Held::Loose(reference)))
         })
+    }
+
+    /// Lowers a bound of a child that this turn made, for the child and for all that it will ever own. A bound that is no
+    /// lower than what the child has changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPort`] if the port leads to no container that this turn made.
+    pub fn lower(&mut self, child: Handle, limit: Limit, most: u64) -> Result<(), Refusal> {
+        let arguments = [&child.0.to_le_bytes()[..], &limit.code().to_le_bytes(), &most.to_le_bytes()];
+        self.number(Call::Lower, &arguments, |turn| {
+            let (id, _) = turn.target(child)?;
+            let creation = turn.effects.creation(id).ok_or(Refusal::InvalidPort)?;
+            crate::lower(&mut creation.lowered, &[(limit, most)].into());
+            Ok(0)
+        })
+        .map(|_| ())
     }
 
     /// Makes a channel. Both ends are loose until bound or sent; what is sent through one comes out of the other.
@@ -222,7 +250,7 @@ impl Turn {
     /// [`Refusal::TooManyEffects`].
     pub fn channel(&mut self) -> Result<(Handle, Handle), Refusal> {
         let first = self.handle(Call::Channel, &[], |turn| {
-            turn.check_room()?;
+            turn.check_room(0)?;
             let nonce = turn.bindings.nonce;
             let id = turn.facts.id.child(nonce);
             turn.bindings.nonce = nonce.next();
@@ -290,7 +318,7 @@ impl Turn {
     /// [`Refusal::NotBound`].
     pub fn delete(&mut self, name: &str) -> Result<(), Refusal> {
         self.number(Call::Delete, &[name.as_bytes()], |turn| {
-            turn.check_room()?;
+            turn.check_room(0)?;
             let (port, at) = (turn.take_bound(name)?, turn.now());
             turn.effects.push(Effect::Delete { port, at });
             Ok(0)
@@ -304,7 +332,7 @@ impl Turn {
     /// [`Refusal::InvalidPort`], [`Refusal::PortBound`].
     pub fn drop_port(&mut self, port: Handle) -> Result<(), Refusal> {
         self.number(Call::Drop, &[&port.0.to_le_bytes()], |turn| {
-            turn.check_room()?;
+            turn.check_room(0)?;
             let (reference, at) = (turn.loose(port)?, turn.now());
             turn.held[port.0 as usize] = Held::Gone;
             turn.effects.push(Effect::Delete { port: reference, at });
@@ -353,19 +381,27 @@ impl Turn {
     }
 
     /// Writes a line for people to read. It leaves when the turn is durable.
-    pub fn log(&mut self, level: LogLevel, text: &str) {
-        if matches!(self.mode, Mode::Live(_)) {
-            self.effects.push(Effect::Log { level, text: text.to_owned() });
-        }
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyEffects`], [`Refusal::OutboxFull`].
+    pub fn log(&mut self, level: LogLevel, text: &str) -> Result<(), Refusal> {
+        self.number(Call::Log, &[&[level as u8], text.as_bytes()], |turn| {
+            turn.check_room(text.len())?;
+            turn.let_out(text.len());
+            turn.effects.push(Effect::Log { level, text: text.to_owned() });
+            Ok(0)
+        })
+        .map(|_| ())
     }
 
     /// Sets the answer for whoever waits for this turn's receipt: one dag-cbor value.
     ///
     /// # Errors
-    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`].
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::OutboxFull`].
     pub fn answer(&mut self, data: &[u8]) -> Result<(), Refusal> {
         self.number(Call::Answer, &[data], |turn| {
             turn.check_data(data)?;
+            turn.let_out(data.len());
             turn.effects.answer = Some(data.to_vec());
             Ok(0)
         })
@@ -380,13 +416,22 @@ impl Turn {
         if data.len() > self.facts.limits.message_bytes_max {
             return Err(Refusal::MessageTooLarge);
         }
-        self.check_room()?;
+        self.check_room(data.len())?;
         everturn_dag::node::validate(data).map_err(|_| Refusal::InvalidData)
     }
 
-    fn check_room(&self) -> Result<(), Refusal> {
-        let full = self.effects.len() >= self.facts.limits.effects_max;
-        if full { Err(Refusal::TooManyEffects) } else { Ok(()) }
+    /// Whether one more effect with so many bytes may be had.
+    fn check_room(&self, bytes: usize) -> Result<(), Refusal> {
+        let limits = &self.facts.limits;
+        if self.effects.len() >= limits.effects_max {
+            return Err(Refusal::TooManyEffects);
+        }
+        let full = self.outbox_bytes.saturating_add(bytes as u64) > limits.outbox_bytes_max;
+        if full { Err(Refusal::OutboxFull) } else { Ok(()) }
+    }
+
+    fn let_out(&mut self, bytes: usize) {
+        self.outbox_bytes += bytes as u64;
     }
 
     fn hold(&mut self, held: Held) -> Handle {
@@ -478,6 +523,7 @@ pub(crate) struct Closed {
     pub(crate) bindings: Bindings,
     pub(crate) effects: Effects,
     pub(crate) burnt: Ticks,
+    pub(crate) outbox_bytes: u64,
     pub(crate) mode: Mode,
 }
 

@@ -215,6 +215,11 @@ impl Heap {
         !self.unsent.is_empty() || self.savepoint_bytes != self.sent_bytes
     }
 
+    /// Bytes of the pages of which [`Heap::take_changes`] would hand out something.
+    pub fn unsent_bytes(&self) -> u64 {
+        (self.unsent.len() * PAGE_BYTES) as u64
+    }
+
     /// Fills `into` with a page's bytes at the savepoint.
     ///
     /// # Errors

@@ -1,16 +1,17 @@
 //! Putting a hypervisor together.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use everturn_dag::{Batch, Cid, MemoryStore, Space, Store};
-use everturn_exo_interface::{ContainerType, Limits};
+use everturn_exo_interface::{ContainerType, Limit, Limits, OwnLimits};
 use everturn_port_manager::Ticks;
 
 use crate::checkpoint::Parts;
 use crate::committer::{Committer, Observer};
-use crate::core::{Core, Types};
+use crate::core::{Core, Runner, Types};
 use crate::handle::Back;
 use crate::keys::{self, Configuration};
 use crate::writer::{Arrivals, Writer};
@@ -71,12 +72,16 @@ pub struct Settings {
     pub lookahead: Ticks,
     /// Ticks that the cheapest turn burns, at least 1.
     pub turn_cost: Ticks,
-    /// Bounds of every container.
+    /// Bounds of every container; [`Builder::limit_type`] sets those of a type.
     pub limits: Limits,
     /// Turns between savepoints; `None` adapts.
     pub savepoint_turns: Option<u32>,
     /// Turns in a batch; `None` lets the disk decide.
     pub batch_turns: Option<u32>,
+    /// What a batch holds before it is cut though more work waits, in bytes: messages, lines, answers, and what containers'
+    /// memory has changed as far as savepoints have seen. Looked at between windows or turns, so the last of them goes over it.
+    /// 64 MiB by default; 0 cuts after each. It never changes an outcome, so it is no part of the configuration.
+    pub batch_bytes: u64,
     /// When containers leave memory.
     pub unloading: Unloading,
     /// Threads on which containers of one window run side by side; `None` is one for each core.
@@ -95,6 +100,7 @@ impl Default for Settings {
             limits: Limits::default(),
             savepoint_turns: None,
             batch_turns: None,
+            batch_bytes: 64 << 20,
             unloading: Unloading::default(),
             threads: None,
             side_by_side: SideBySide::WhenWorth,
@@ -104,7 +110,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn configuration(&self) -> Configuration {
+    fn configuration(&self, types: &BTreeMap<String, OwnLimits>) -> Configuration {
         Configuration {
             lookahead: self.lookahead,
             turn_cost: self.turn_cost,
@@ -117,6 +123,9 @@ impl Settings {
             depth_max: self.limits.depth_max,
             queue_places_max: self.limits.queue_places_max,
             container_fuel: self.limits.container_fuel,
+            outbox_bytes_max: self.limits.outbox_bytes_max,
+            containers_max: self.limits.containers_max,
+            types: types.clone(),
         }
     }
 }
@@ -126,6 +135,7 @@ impl Settings {
 pub struct Builder {
     store: Option<Arc<dyn Store>>,
     settings: Settings,
+    type_limits: BTreeMap<String, OwnLimits>,
     types: Types,
     checkpoint: Option<Cid>,
     observer: Option<Observer>,
@@ -151,6 +161,14 @@ impl Builder {
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Builder {
         self.settings = settings;
+        self
+    }
+
+    /// Gives the containers of a type a bound of their own in place of [`Settings::limits`], higher or lower. It is part of the
+    /// configuration, so it is said whenever the store is opened; the type may be registered later.
+    #[must_use]
+    pub fn limit_type(mut self, name: &str, limit: Limit, most: u64) -> Builder {
+        self.type_limits.entry(name.to_owned()).or_default().insert(limit, most);
         self
     }
 
@@ -197,7 +215,8 @@ impl Builder {
 
     fn build_blocking(self) -> Result<Hypervisor, HypervisorError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let (given, types, arrivals) = (self.settings.configuration(), self.types, Arrivals::default());
+        let given = self.settings.configuration(&self.type_limits);
+        let (types, arrivals) = (self.types, Arrivals::default());
         if let Some(checkpoint) = &self.checkpoint {
             let blocks = keys::Blocks { reader: &*store };
             compare(&Parts::read(&blocks, checkpoint)?.configuration()?, &given)?;
@@ -211,7 +230,8 @@ impl Builder {
         let failure: Arc<OnceLock<String>> = Arc::default();
         let (commands, inbox) = channel();
         let (commits, outbox) = sync_channel(1);
-        let core = Core::open(store.clone(), types.clone(), self.settings, failure.clone(), commits)?;
+        let runner = Runner::new(store.clone(), types.clone(), self.settings, &self.type_limits);
+        let core = Core::open(runner, failure.clone(), commits)?;
         let interrupt = core.interrupt();
         let committer = Committer { writer, observer: self.observer, failure: failure.clone() };
         let to_core = commands.clone();
@@ -252,13 +272,23 @@ fn compare(stored: &Configuration, given: &Configuration) -> Result<(), Hypervis
         ("depth_max", stored.depth_max.into(), given.depth_max.into()),
         ("queue_places_max", stored.queue_places_max, given.queue_places_max),
         ("container_fuel", stored.container_fuel, given.container_fuel),
+        ("outbox_bytes_max", stored.outbox_bytes_max, given.outbox_bytes_max),
+        ("containers_max", stored.containers_max, given.containers_max),
     ];
-    match fields.into_iter().find(|(_, stored, given)| stored != given) {
-        Some((field, stored, given)) => Err(HypervisorError::Configuration {
-            field,
-            stored: stored.to_string(),
-            given: given.to_string(),
-        }),
+    let number = fields.into_iter().find(|(_, stored, given)| stored != given);
+    let number = number.map(|(field, stored, given)| (field, stored.to_string(), given.to_string()));
+    let types = (stored.types != given.types)
+        .then(|| ("limits of types", of_types(&stored.types), of_types(&given.types)));
+    match number.or(types) {
+        Some((field, stored, given)) => Err(HypervisorError::Configuration { field, stored, given }),
         None => Ok(()),
     }
+}
+
+fn of_types(types: &BTreeMap<String, OwnLimits>) -> String {
+    let one = |(name, own): (&String, &OwnLimits)| {
+        let own: Vec<String> = own.iter().map(|(limit, most)| format!("{limit}: {most}")).collect();
+        format!("{name}: {{{}}}", own.join(", "))
+    };
+    format!("{{{}}}", types.iter().map(one).collect::<Vec<_>>().join(", "))
 }

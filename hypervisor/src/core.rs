@@ -22,18 +22,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock, RwLock};
 
-use everturn_dag::{Batch, Space, Store, StoreError};
+use everturn_dag::{Batch, Space, StoreError};
 use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
 use everturn_port_manager::{ContainerId, Gauge, Loose, Port, PortId, ReceiptId, Taken, Ticks};
 
 pub(crate) use requests::{Command, Joined};
 use residents::Residents;
 use roads::QueueId;
-use runner::Runner;
+pub(crate) use runner::Runner;
 use window::Pool;
 
 use crate::batch::{Commit, Output, Reply};
-use crate::builder::{Settings, Unloading};
+use crate::builder::Unloading;
 use crate::keys::{self, Clock};
 use crate::{HypervisorError, Ran, Receipt};
 
@@ -91,6 +91,8 @@ pub(crate) struct Core {
     pool: Pool,
     running: BTreeMap<ContainerId, Box<ExoInterface>>,
     schedule: BTreeSet<(Ticks, ContainerId)>,
+    /// Containers that containers have made.
+    owned: u64,
     /// Ports in flight.
     loose: Loose,
     /// Who bound an end of a channel last.
@@ -131,6 +133,8 @@ struct Open {
     deleted: Vec<ContainerId>,
     outputs: Vec<Output>,
     turns: u32,
+    /// What it will write and let out, as far as is known.
+    bytes: u64,
 }
 
 impl Open {
@@ -142,23 +146,21 @@ impl Open {
 impl Core {
     /// Reads the runtime of a store. Containers' states stay in the store until they are needed.
     pub(crate) fn open(
-        store: Arc<dyn Store>,
-        types: Types,
-        settings: Settings,
+        runner: Runner,
         failure: Arc<OnceLock<String>>,
         commits: SyncSender<Commit>,
     ) -> Result<Core, HypervisorError> {
-        let clock = match store.get(Space::Meta, keys::CLOCK)? {
+        let clock = match runner.store.get(Space::Meta, keys::CLOCK)? {
             Some(bytes) => keys::decode("the clock", &bytes)?,
             None => Clock::default(),
         };
-        let runner = Runner { store, types, settings, interrupt: Arc::default() };
         let mut core = Core {
-            pool: Pool::start(&runner, settings.threads)?,
+            pool: Pool::start(&runner, runner.settings.threads)?,
             runner,
             failure,
             running: BTreeMap::new(),
             schedule: BTreeSet::new(),
+            owned: 0,
             loose: Loose::default(),
             ends: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -197,6 +199,7 @@ impl Core {
             self.gone = places.into_iter().map(|(id, taken)| (id, Gauge::of_gone(taken))).collect();
         }
         self.join_gauges();
+        self.owned = self.running.values().map(|exo| u64::from(exo.record().holder.is_some())).sum();
         for (id, exo) in &mut self.running {
             exo.ports_read();
             self.schedule.extend(exo.ports().next().map(|head| (head.at, *id)));
@@ -268,7 +271,7 @@ impl Core {
     fn may_work(&self) -> bool {
         let batch_turns = self.runner.settings.batch_turns.unwrap_or(BATCH_TURNS_MAX);
         let unloading = self.runner.settings.unloading == Unloading::EveryTurn && self.in_flight > 0;
-        self.open.turns < batch_turns && !unloading
+        self.open.turns < batch_turns && !self.has_its_bytes() && !unloading
     }
 
     fn should_cut(&self, idle: bool) -> bool {
@@ -277,7 +280,11 @@ impl Core {
             Some(turns) => self.open.turns >= turns,
             None => self.open.turns >= BATCH_TURNS,
         };
-        free && !self.open.is_empty() && (idle || full)
+        free && !self.open.is_empty() && (idle || full || self.has_its_bytes())
+    }
+
+    fn has_its_bytes(&self) -> bool {
+        self.open.turns > 0 && self.open.bytes >= self.runner.settings.batch_bytes
     }
 
     /// Hands the open batch to the committer.

@@ -50,6 +50,18 @@ pub enum HypervisorError {
     /// A container that a state would bring to life is alive.
     #[error("container {0} of that state is alive here already; a state can be alive once in a store")]
     Alive(String),
+    /// A state has more containers than may be alive here besides those that are.
+    #[error(
+        "that state has {owned} containers below its root, {alive} are alive here and {containers_max} may be"
+    )]
+    TooManyContainers {
+        /// Those of the state, without its root.
+        owned: u64,
+        /// Those that containers have made here.
+        alive: u64,
+        /// The limit.
+        containers_max: u64,
+    },
     /// A root could not leave, or a CAR not be taken in. Nothing was changed.
     #[error(transparent)]
     Archive(Box<crate::ArchiveError>),

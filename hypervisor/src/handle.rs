@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use everturn_dag::{Cid, Ipld, Store, StoreError};
-use everturn_exo_interface::{ContainerType, Footprint};
+use everturn_exo_interface::{ContainerType, Footprint, Limit, OwnLimits};
 use everturn_port_manager::{ContainerId, Kind, Message, Ticks};
 use tokio::sync::oneshot;
 
@@ -120,7 +120,22 @@ impl Hypervisor {
         name: &str,
         init: impl Into<Ipld>,
     ) -> Result<ContainerId, HypervisorError> {
-        self.create(container_type, name, init.into(), false).await
+        self.create(container_type, name, init.into(), OwnLimits::new(), false).await
+    }
+
+    /// Makes a root container some of whose bounds are lower than those of its type, for it and for all that it will ever
+    /// own. A state root does not carry them: whoever revives it elsewhere gives its containers the bounds there.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::create_instance`].
+    pub async fn create_limited_instance(
+        &self,
+        container_type: &str,
+        name: &str,
+        init: impl Into<Ipld>,
+        lowered: impl IntoIterator<Item = (Limit, u64)>,
+    ) -> Result<ContainerId, HypervisorError> {
+        self.create(container_type, name, init.into(), lowered.into_iter().collect(), false).await
     }
 
     /// The root container of this name, made if there is none.
@@ -133,7 +148,7 @@ impl Hypervisor {
         name: &str,
         init: impl Into<Ipld>,
     ) -> Result<ContainerId, HypervisorError> {
-        self.create(container_type, name, init.into(), true).await
+        self.create(container_type, name, init.into(), OwnLimits::new(), true).await
     }
 
     async fn create(
@@ -141,11 +156,12 @@ impl Hypervisor {
         container_type: &str,
         name: &str,
         init: Ipld,
+        lowered: OwnLimits,
         or_get: bool,
     ) -> Result<ContainerId, HypervisorError> {
         let data = encode(&init)?;
         let (container_type, name) = (container_type.to_owned(), name.to_owned());
-        self.ask(|reply| Command::Create { container_type, name, data, or_get, reply }).await
+        self.ask(|reply| Command::Create { container_type, name, data, lowered, or_get, reply }).await
     }
 
     /// Sends a message to a root container. It is under way when this returns; the future resolves to its

@@ -16,8 +16,10 @@
 //! A container holds, under names that begin with its id: `i` the node of its id, `n` its newest state node, `b` and a
 //! CID a block that its live state refers to (a module).
 
+use std::collections::BTreeMap;
+
 use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
-use everturn_exo_interface::{BlockReader, StateReader, StateWriter};
+use everturn_exo_interface::{BlockReader, OwnLimits, StateReader, StateWriter};
 use everturn_port_manager::{ContainerId, End, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -35,7 +37,7 @@ pub(crate) struct Clock {
 }
 
 /// All that can change an outcome and is fixed with the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Configuration {
     pub(crate) lookahead: Ticks,
     pub(crate) turn_cost: Ticks,
@@ -48,6 +50,10 @@ pub(crate) struct Configuration {
     pub(crate) depth_max: u32,
     pub(crate) queue_places_max: u64,
     pub(crate) container_fuel: u64,
+    pub(crate) outbox_bytes_max: u64,
+    pub(crate) containers_max: u64,
+    /// What types have in place of these.
+    pub(crate) types: BTreeMap<String, OwnLimits>,
 }
 
 pub(crate) fn record(id: ContainerId) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use everturn_dag::{Batch, Cid, Ipld, Store, references};
-use everturn_exo_interface::{BlockReader, RuntimeRecord};
+use everturn_exo_interface::{BlockReader, OwnLimits, RuntimeRecord};
 use everturn_port_manager::{
     Bindings, ContainerId, End, Life, Loose, Nonce, Port, PortManager, PortName, PortRef, Ticks,
 };
@@ -16,6 +16,18 @@ use crate::{HypervisorError, keys};
 pub(crate) struct Plan {
     pub(crate) batch: Batch,
     pub(crate) records: Vec<(ContainerId, RuntimeRecord)>,
+}
+
+impl Plan {
+    /// Containers of it that others own.
+    pub(crate) fn owned(&self) -> u64 {
+        self.records.iter().map(|(_, record)| u64::from(record.holder.is_some())).sum()
+    }
+
+    /// Lowers the bounds of all of it: a state root does not know them.
+    pub(crate) fn lower(&mut self, by: Option<Arc<OwnLimits>>) {
+        self.records.iter_mut().for_each(|(_, record)| record.lowered.clone_from(&by));
+    }
 }
 
 /// Reads the tree under `root`, as the state of the container `id` of a type; `minted` is the node of that id. Changes
@@ -53,6 +65,7 @@ pub(crate) fn plan(
             moves: VecDeque::new(),
             depth,
             burnt: 0,
+            lowered: None,
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: true,

@@ -8,6 +8,7 @@ mod dice;
 mod engine;
 mod javascript;
 mod layers;
+mod limits;
 mod memory;
 mod message_path;
 mod native;

@@ -43,7 +43,7 @@ impl Native for Gambler {
     fn create(turn: &mut Turn, init: Ipld) -> Result<Gambler, Exception> {
         let (_, number) = read(&init);
         let ticks = turn.ticks().0;
-        turn.log(LogLevel::Info, &format!("create t{ticks}"));
+        say(turn, &format!("create t{ticks}"));
         let mut gambler = Gambler { dice: Dice(number) };
         match gambler.dice.roll(12) {
             0 => Err(Exception::new(ExceptionKind::Throw, "stillborn")),
@@ -55,7 +55,7 @@ impl Native for Gambler {
         let (hops, number) = read(&message.data());
         self.dice.0 ^= number;
         let ticks = turn.ticks().0;
-        turn.log(LogLevel::Info, &format!("{:?} {:?} t{ticks} h{hops}", message.kind, message.source));
+        say(turn, &format!("{:?} {:?} t{ticks} h{hops}", message.kind, message.source));
         for port in 0..turn.message_ports() {
             let name = format!("m{}", self.dice.roll(6));
             let done = turn.bind(&name, Handle(port));
@@ -73,13 +73,17 @@ impl Native for Gambler {
     }
 }
 
+fn say(turn: &mut Turn, line: &str) {
+    turn.log(LogLevel::Info, line).expect("a turn may say so much");
+}
+
 /// Writes down how a syscall went.
 fn note<T>(turn: &mut Turn, what: &str, done: Result<T, Refusal>) -> Option<T> {
     let line = match &done {
         Ok(_) => format!("  {what}"),
         Err(refusal) => format!("  refused {what} {}", refusal.code()),
     };
-    turn.log(LogLevel::Info, &line);
+    say(turn, &line);
     done.ok()
 }
 

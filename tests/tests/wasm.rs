@@ -2,7 +2,7 @@
 
 mod guests;
 mod ways;
-mod world;
+pub(crate) mod world;
 
 use everturn::{ExceptionKind, HypervisorError, Ipld, Settings};
 

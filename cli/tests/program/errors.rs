@@ -105,7 +105,7 @@ fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
     world.everturn(&["eval", "1"]);
     let format = world.path("data").join("store/FORMAT");
     let text = fs::read_to_string(&format).unwrap();
-    fs::write(&format, text.replace("format 2\n", "format 999\n")).unwrap();
+    fs::write(&format, text.replace("format 3\n", "format 999\n")).unwrap();
     let ran = world.everturn(&["eval", "1"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.err.contains("999") && ran.err.contains("newer everturn"), "{ran:?}");

@@ -30,6 +30,7 @@ IMPORT(date) double host_date(void);
 IMPORT(ticks) int64_t host_ticks(void);
 IMPORT(id) int32_t host_id(void *id);
 IMPORT(port_create) int32_t host_port_create(const void *type, uint32_t type_bytes, const void *data, uint32_t data_bytes);
+IMPORT(port_lower) int32_t host_port_lower(int32_t handle, uint32_t limit, uint64_t most);
 IMPORT(port_bind) int32_t host_port_bind(const void *name, uint32_t name_bytes, int32_t handle);
 IMPORT(port_unbind) int32_t host_port_unbind(const void *name, uint32_t name_bytes);
 IMPORT(port_get) int32_t host_port_get(const void *name, uint32_t name_bytes);

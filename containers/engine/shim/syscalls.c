@@ -3,18 +3,86 @@
 
 enum { HANDLES_MAX = 256, NOT_BOUND = -2 };
 
+/* The bounds of a child that may be lowered, by number from 1 on. */
+static const char *const LIMITS[] = {"turnFuel",   "containerFuel",  "heapBytesMax",   "messageBytesMax", "portsMax",
+                                     "effectsMax", "outboxBytesMax", "queuePlacesMax", "depthMax"};
+enum { LIMITS_COUNT = sizeof(LIMITS) / sizeof(*LIMITS) };
+#define UNLIMITED UINT64_MAX
+
+static bool read_limit(JSContext *context, const char *name, JSValueConst value, uint64_t *limits)
+{
+    int64_t most;
+    uint32_t limit = 0;
+    while (limit < LIMITS_COUNT && strcmp(name, LIMITS[limit]))
+        limit++;
+    if (limit == LIMITS_COUNT) {
+        JS_ThrowTypeError(context, "ports.create: there is no limit \"%s\"", name);
+        return false;
+    }
+    if (!JS_IsNumber(value) && !JS_IsBigInt(value)) {
+        JS_ThrowTypeError(context, "ports.create: %s is not a number", name);
+        return false;
+    }
+    if (JS_ToInt64Ext(context, &most, value))
+        return false;
+    if (most < 0) {
+        JS_ThrowTypeError(context, "ports.create: %s is less than nothing", name);
+        return false;
+    }
+    limits[limit] = most;
+    return true;
+}
+
+/* The bounds of a child, an object of numbers by name. A name that is none is a mistake, not a bound left out. */
+static bool read_limits(JSContext *context, JSValueConst object, uint64_t *limits)
+{
+    JSPropertyEnum *names;
+    uint32_t count;
+    for (uint32_t limit = 0; limit < LIMITS_COUNT; limit++)
+        limits[limit] = UNLIMITED;
+    if (JS_IsUndefined(object))
+        return true;
+    if (!JS_IsObject(object)) {
+        JS_ThrowTypeError(context, "ports.create: limits are an object such as {turnFuel: 1000000}");
+        return false;
+    }
+    if (JS_GetOwnPropertyNames(context, &names, &count, object, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY))
+        return false;
+    bool read = true;
+    for (uint32_t index = 0; index < count && read; index++) {
+        const char *name = JS_AtomToCString(context, names[index].atom);
+        JSValue value = name ? JS_GetProperty(context, object, names[index].atom) : JS_EXCEPTION;
+        read = !JS_IsException(value) && read_limit(context, name, value, limits);
+        JS_FreeValue(context, value);
+        JS_FreeCString(context, name);
+    }
+    JS_FreePropertyEnum(context, names, count);
+    return read;
+}
+
+/* A new child in the hands of this turn, with its bounds lowered, or a refusal. */
+static JSValue create_child(JSContext *context, Text type, Encoded data, const uint64_t *limits)
+{
+    int32_t handle = host_port_create(type.bytes, type.length, data.bytes, data.length);
+    for (uint32_t limit = 0; handle >= 0 && limit < LIMITS_COUNT; limit++)
+        if (limits[limit] != UNLIMITED)
+            host_port_lower(handle, limit + 1, limits[limit]);
+    return port_in_hands(context, handle);
+}
+
 static JSValue ports_create(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
 {
     (void)this, (void)count;
     Encoded data;
     Text type;
+    uint64_t limits[LIMITS_COUNT];
     if (!JS_IsString(arguments[0]))
         return JS_ThrowTypeError(context, "ports.create: the type is a text such as \"js\"");
-    if (!port_name_of(context, arguments[0], &type))
+    if (!read_limits(context, arguments[2], limits) || !port_name_of(context, arguments[0], &type))
         return JS_EXCEPTION;
     JSValue port = JS_EXCEPTION;
     if (write_value(context, arguments[1], "init", &data)) {
-        port = port_in_hands(context, host_port_create(type.bytes, type.length, data.bytes, data.length));
+        port = create_child(context, type, data, limits);
         write_done(context);
     }
     JS_FreeCString(context, type.bytes);
@@ -255,7 +323,7 @@ static JSValue self_get_parent(JSContext *context, JSValueConst this)
 }
 
 static const JSCFunctionListEntry ports_functions[] = {
-    JS_CFUNC_DEF("create", 2, ports_create),   JS_CFUNC_DEF("bind", 2, ports_bind),
+    JS_CFUNC_DEF("create", 3, ports_create),   JS_CFUNC_DEF("bind", 2, ports_bind),
     JS_CFUNC_DEF("get", 1, ports_get),         JS_CFUNC_DEF("unbind", 1, ports_unbind),
     JS_CFUNC_DEF("delete", 1, ports_delete),   JS_CFUNC_DEF("names", 0, ports_names),
     JS_CFUNC_DEF("channel", 0, ports_channel), JS_CFUNC_DEF("isValid", 1, ports_is_valid),

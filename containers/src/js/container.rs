@@ -14,7 +14,7 @@ use wasmtime::TypedFunc;
 use super::input::{EngineTurn, engine_turn};
 use crate::wasm::WasmError;
 use crate::wasm::guest::{Ended, Guest};
-use crate::wasm::program::Program;
+use crate::wasm::program::{Program, check_size};
 use crate::wasm::rows::{Committed, Rows, engine};
 
 /// The engine's exports that turns use.
@@ -184,6 +184,14 @@ impl JsContainer {
         ended
     }
 
+    /// The engine's own memory has to be within the limit before a program is looked at.
+    fn too_large(&self, turn: &Turn, input: &Input) -> Option<Exception> {
+        let Input::Delivery(delivery, _) = input else { return None };
+        let too_large = check_size(self.program.image.bytes(), turn.limits().heap_bytes_max).err();
+        let too_large = too_large.filter(|_| delivery.kind == Kind::Create)?;
+        Some(Exception::new(ExceptionKind::OutOfMemory, too_large.to_string()))
+    }
+
     /// What the engine says went wrong.
     fn error(&mut self) -> Result<Exception, WasmError> {
         let pointer = ask(&mut self.guest, &self.exports.error_pointer)?;
@@ -249,6 +257,9 @@ impl Container for JsContainer {
         if let Input::Complete(text) = input {
             return self.names(turn, text).map_err(engine);
         }
+        if let Some(exception) = self.too_large(turn, input) {
+            return Ok(Verdict::Exception(exception));
+        }
         match engine_turn(turn.id(), input) {
             Ok(engine_turn) => self.turn(turn, &engine_turn, interruptible).map_err(engine),
             Err(what) => Ok(Verdict::Exception(Exception::new(ExceptionKind::Invalid, what))),
@@ -282,6 +293,10 @@ impl Container for JsContainer {
         if let Err(error) = self.guest.heap.trim() {
             tracing::warn!(%error, "a heap could not be trimmed");
         }
+    }
+
+    fn unwritten_bytes(&self) -> u64 {
+        self.guest.heap.unsent_bytes()
     }
 
     fn footprint(&self) -> Footprint {

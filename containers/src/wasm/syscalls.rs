@@ -6,7 +6,7 @@
 
 mod incoming;
 
-use everturn_exo_interface::{Exception, ExceptionKind, Handle, LogLevel, Refusal, Turn};
+use everturn_exo_interface::{Exception, ExceptionKind, Handle, Limit, LogLevel, Refusal, Turn};
 use wasmtime::{Caller, Linker, Trap};
 
 use super::guest::{Host, Raised};
@@ -31,7 +31,7 @@ const TEXT_BYTES: u32 = 256;
 
 /// The functions that a user's module may import, with their types: i and I are integers of 32 and 64 bits, F is a float
 /// of 64.
-pub(crate) const SIGNATURES: [(&str, &str); 25] = [
+pub(crate) const SIGNATURES: [(&str, &str); 26] = [
     ("answer", "(ii) -> i"),
     ("call", "(iiiiii) -> i"),
     ("channel", "() -> i"),
@@ -49,6 +49,7 @@ pub(crate) const SIGNATURES: [(&str, &str); 25] = [
     ("port_get", "(ii) -> i"),
     ("port_id", "(ii) -> i"),
     ("port_is_valid", "(i) -> i"),
+    ("port_lower", "(iiI) -> i"),
     ("port_names", "(ii) -> i"),
     ("port_parent", "() -> i"),
     ("port_unbind", "(ii) -> i"),
@@ -132,8 +133,10 @@ fn add_facts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
         "log",
         |mut caller: Called<'_>, level: i32, text: u32, len: u32| -> wasmtime::Result<()> {
             let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
-            turn.log(LogLevel::from_number(level), &String::from_utf8_lossy(bytes(&memory, text, len)?));
-            Ok(())
+            let text = String::from_utf8_lossy(bytes(&memory, text, len)?);
+            // The call answers nothing, so a refusal cannot be told but by ending the turn.
+            turn.log(LogLevel::from_number(level), &text)
+                .map_err(|refusal| raise(ExceptionKind::Throw, format!("a line was refused: {refusal}")))
         },
     )?;
     linker.func_wrap("everturn", "date", |mut caller: Called<'_>| -> wasmtime::Result<f64> {
@@ -175,6 +178,15 @@ fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
             let kind = text(&memory, kind, kind_len)?;
             let data = bytes(&memory, data, len)?;
             Ok(handle(turn.create(&kind, data)))
+        },
+    )?;
+    linker.func_wrap(
+        "everturn",
+        "port_lower",
+        |mut caller: Called<'_>, port: u32, limit: u32, most: i64| -> Answered {
+            let (_, turn) = open(&mut caller, EFFECT_FUEL, 0)?;
+            let Some(limit) = Limit::from_code(limit) else { return Ok(-Refusal::UnknownCall.code()) };
+            Ok(done(turn.lower(Handle(port), limit, most as u64)))
         },
     )?;
     linker.func_wrap(

@@ -115,13 +115,13 @@ fn a_newer_format_is_named() {
         drop(DiskStore::open_with(folder, backend).unwrap());
         let format = folder.join("store/FORMAT");
         let text = std::fs::read_to_string(&format).unwrap();
-        std::fs::write(&format, text.replace("format 2", "format 23")).unwrap();
+        std::fs::write(&format, text.replace("format 3", "format 33")).unwrap();
         let error = DiskStore::open(folder).unwrap_err();
-        assert!(matches!(error, StoreError::NewerFormat { found: 23, known: 2, .. }), "{error}");
-        std::fs::write(&format, text.replace("format 2", "format 1")).unwrap();
+        assert!(matches!(error, StoreError::NewerFormat { found: 33, known: 3, .. }), "{error}");
+        std::fs::write(&format, text.replace("format 3", "format 1")).unwrap();
         let error = DiskStore::open(folder).unwrap_err();
-        assert!(matches!(error, StoreError::OlderFormat { found: 1, known: 2, .. }), "{error}");
-        for broken in ["", "hello", "everturn store\nformat 2\nbackend floppy\n", &format!("{text}x")] {
+        assert!(matches!(error, StoreError::OlderFormat { found: 1, known: 3, .. }), "{error}");
+        for broken in ["", "hello", "everturn store\nformat 3\nbackend floppy\n", &format!("{text}x")] {
             std::fs::write(&format, broken).unwrap();
             let error = DiskStore::open(folder).unwrap_err();
             assert!(matches!(error, StoreError::Damaged { .. }), "{broken}: {error}");

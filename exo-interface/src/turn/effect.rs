@@ -2,6 +2,8 @@
 
 use everturn_port_manager::{ContainerId, Gauge, Kind, Message, Nonce, PortRef, Ticks};
 
+use crate::OwnLimits;
+
 /// One thing that should happen when the turn is done.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -37,6 +39,8 @@ pub struct Creation {
     pub nonce: Nonce,
     /// Its first message: the program, as dag-cbor.
     pub data: Vec<u8>,
+    /// What was lowered for it; what was for its creator comes on top.
+    pub lowered: OwnLimits,
     /// The creator's ticks.
     pub at: Ticks,
     /// How full its entry port will be, and the port to it.
@@ -134,6 +138,14 @@ impl Effects {
                 gauge.give_back();
             }
         }
+    }
+
+    /// The creation of a child, to be changed.
+    pub(super) fn creation(&mut self, child: ContainerId) -> Option<&mut Creation> {
+        self.list.iter_mut().rev().find_map(|effect| match effect {
+            Effect::Create(creation) if creation.reference.id == child => Some(creation),
+            _ => None,
+        })
     }
 
     /// How many there are.

@@ -10,6 +10,7 @@ use crate::Refusal;
 pub(super) enum Call {
     Ticks,
     Create,
+    Lower,
     Channel,
     Bind,
     Unbind,
@@ -24,6 +25,7 @@ pub(super) enum Call {
     Ask,
     Reject,
     Answer,
+    Log,
 }
 
 /// What it was told.

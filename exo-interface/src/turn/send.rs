@@ -12,7 +12,8 @@ impl Turn {
     /// # Errors
     /// [`Refusal::InvalidPort`], [`Refusal::Closed`], [`Refusal::PortBound`] (one of the moved ports is bound),
     /// [`Refusal::ThroughItself`], [`Refusal::NotOverChannel`] (a container's port over a channel),
-    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`], [`Refusal::QueueFull`].
+    /// [`Refusal::InvalidData`], [`Refusal::MessageTooLarge`], [`Refusal::TooManyEffects`], [`Refusal::OutboxFull`],
+    /// [`Refusal::QueueFull`].
     pub fn send(
         &mut self,
         port: Handle,
@@ -52,6 +53,7 @@ impl Turn {
             let at = turn.now();
             let message = Message { data: data.to_vec(), ..Message::default() };
             turn.replied |= turn.reply == Some(port);
+            turn.let_out(data.len());
             turn.effects.push(Effect::Send(Sending {
                 to,
                 through,
@@ -90,6 +92,7 @@ impl Turn {
             let at = turn.now();
             let message = Message { data: data.to_vec(), ports: moved, priority, reply };
             turn.replied |= turn.reply == Some(port);
+            turn.let_out(data.len());
             turn.effects.push(Effect::Send(Sending { to, through, kind: Kind::Message, message, at, gauge }));
             Ok(0)
         })

@@ -1,7 +1,10 @@
 //! Carrying out what turns want: the only place where a container's effects reach another.
 
+use std::sync::Arc;
+
 use everturn_exo_interface::{
-    Creation, Done, Effect, Exception, ExoInterface, Life, Minted, Sending, Stepped, Target,
+    Creation, Done, Effect, Exception, ExceptionKind, ExoInterface, Life, Minted, OwnLimits, Sending,
+    Stepped, Target, lower,
 };
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, Nonce, PortId, Reply, Ticks};
 use serde::Serialize;
@@ -13,7 +16,7 @@ use crate::{HypervisorError, Line, Receipt, Sent, keys};
 /// What an exception says to the sender of the message that caused it.
 #[derive(Serialize)]
 struct ExceptionNotice<'a> {
-    kind: everturn_exo_interface::ExceptionKind,
+    kind: ExceptionKind,
     text: &'a str,
     stack: &'a str,
 }
@@ -45,10 +48,11 @@ impl Core {
     pub(super) fn carry_out(&mut self, id: ContainerId, stepped: Stepped) -> Result<(), HypervisorError> {
         tracing::trace!(target: "everturn::path", container = %id, burnt = %stepped.burnt, "Carried out");
         self.open.touched.insert(id);
-        let Stepped { taken, back, burnt, ticks, date_ms, outcome, life, forgot } = stepped;
+        let Stepped { taken, back, burnt, ticks, date_ms, unwritten_bytes, outcome, life, forgot } = stepped;
         if let Some(child) = forgot {
             keys::let_id_go(&mut self.open.batch, child);
         }
+        self.open.bytes += unwritten_bytes;
         let (sender, at) = (Sender { id, date_ms }, ticks.after(self.runner.lookahead()));
         let awaited = taken.as_ref().and_then(|taken| taken.receipt).and_then(|id| self.receipts.remove(&id));
         let mut sent = awaited.is_some().then(Vec::new);
@@ -96,7 +100,7 @@ impl Core {
     ) -> Result<(), HypervisorError> {
         let lookahead = self.runner.lookahead();
         match effect {
-            Effect::Create(creation) => self.create(sender, creation),
+            Effect::Create(creation) => self.create(sender, creation)?,
             Effect::Channel(Minted { id, nonce, .. }) => self.mint(sender.id, id, nonce),
             Effect::Send(Sending { to, through, kind, message, at, gauge }) => {
                 let at = at.after(lookahead);
@@ -123,17 +127,31 @@ impl Core {
         keys::keep_id(&mut self.open.batch, id, by.child_node(nonce));
     }
 
-    fn create(&mut self, creator: Sender, creation: Creation) {
-        let Creation { reference, nonce, data, at, gauges } = creation;
-        let id = reference.id;
+    /// Makes a child. One too many fails as a creation does whose program throws, without ever having been there: how many
+    /// there are is known here, where the turns of a window are taken one by one in their order, and not in a turn.
+    fn create(&mut self, creator: Sender, creation: Creation) -> Result<(), HypervisorError> {
+        let Creation { reference, nonce, data, lowered, at, gauges } = creation;
+        let (id, at) = (reference.id, at.after(self.runner.lookahead()));
         self.mint(creator.id, id, nonce);
-        let depth = self.running.get(&creator.id).map_or(0, |exo| exo.record().depth);
-        let mut exo = ExoInterface::create(id, reference.container_type, Some((creator.id, depth)));
+        let containers_max = self.runner.settings.limits.containers_max;
+        if self.owned >= containers_max {
+            let text = format!("this hypervisor has {containers_max} containers, as many as it may have");
+            let exception = Exception::new(ExceptionKind::TooManyContainers, text);
+            let child = Sender { id, date_ms: creator.date_ms };
+            return self.take_back(child, Some(creator.id), &exception, at);
+        }
+        self.owned += 1;
+        let record = self.running.get(&creator.id).map(|exo| exo.record());
+        let depth = record.map_or(0, |record| record.depth);
+        let lowered = lowered_with(lowered, record.and_then(|record| record.lowered.as_ref()));
+        let exo = ExoInterface::create(id, reference.container_type, Some((creator.id, depth)));
+        let mut exo = exo.lowered(lowered);
         exo.ports_mut().set_entry_gauge(gauges.first);
         exo.set_upward(gauges.second);
         self.running.insert(id, Box::new(exo));
         let message = Message { data, ..Message::default() };
-        self.put(id, stamp(creator, Kind::Create, message, at.after(self.runner.lookahead())));
+        self.put(id, stamp(creator, Kind::Create, message, at));
+        Ok(())
     }
 
     /// Tells the sender of a message that its turn failed, and returns the ports. With nobody to tell, the ports are
@@ -200,6 +218,17 @@ impl Core {
 
 pub(super) fn stamp(from: Sender, kind: Kind, message: Message, at: Ticks) -> Delivery {
     Delivery { kind, message, from: Some(from.id), at, date_ms: from.date_ms, receipt: None }
+}
+
+/// What is lowered for a child: what was for its creator, and more. Most have what their creator has.
+fn lowered_with(mut own: OwnLimits, of_creator: Option<&Arc<OwnLimits>>) -> Option<Arc<OwnLimits>> {
+    match of_creator {
+        Some(above) if own.is_empty() => Some(above.clone()),
+        above => {
+            above.iter().for_each(|above| lower(&mut own, above));
+            (!own.is_empty()).then(|| Arc::new(own))
+        }
+    }
 }
 
 /// A message that says nothing but its kind.

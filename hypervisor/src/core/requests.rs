@@ -1,7 +1,9 @@
 //! What hosts and the committer ask of the core.
 
+use std::sync::Arc;
+
 use everturn_dag::Cid;
-use everturn_exo_interface::{ExoInterface, Unload};
+use everturn_exo_interface::{ExoInterface, OwnLimits, Unload};
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, ReceiptId, Ticks};
 
 use super::effects::{Sender, null_message, stamp};
@@ -17,6 +19,7 @@ pub(crate) enum Command {
         container_type: String,
         name: String,
         data: Vec<u8>,
+        lowered: OwnLimits,
         or_get: bool,
         reply: Reply<ContainerId>,
     },
@@ -101,8 +104,8 @@ impl Pending {
 impl Core {
     pub(super) fn obey(&mut self, command: Command) -> Result<(), HypervisorError> {
         match command {
-            Command::Create { container_type, name, data, or_get, reply } => {
-                self.create_root(container_type, &name, data, or_get, reply);
+            Command::Create { container_type, name, data, lowered, or_get, reply } => {
+                self.create_root(container_type, &name, (data, lowered), or_get, reply);
             }
             Command::Post { to, kind, message, date_ms, reply } => {
                 self.post(to, kind, message, date_ms, reply)
@@ -135,7 +138,7 @@ impl Core {
         &mut self,
         container_type: String,
         name: &str,
-        data: Vec<u8>,
+        (data, lowered): (Vec<u8>, OwnLimits),
         or_get: bool,
         reply: Reply<ContainerId>,
     ) {
@@ -152,11 +155,14 @@ impl Core {
             return;
         }
         let message = Message { data, ..Message::default() };
-        if let Err(error) = self.runner.types.get(&container_type).and(self.check(&message)) {
+        let known = self.runner.types.get(&container_type).map(|_| ());
+        let exo = ExoInterface::create(id, container_type.into(), None);
+        let exo = exo.lowered((!lowered.is_empty()).then(|| Arc::new(lowered)));
+        if let Err(error) = known.and_then(|()| self.check(&exo, &message)) {
             return drop(reply.send(Err(error)));
         }
         keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
-        self.running.insert(id, Box::new(ExoInterface::create(id, container_type.into(), None)));
+        self.running.insert(id, Box::new(exo));
         let receipt = self.await_receipt(Awaited::Creation(reply));
         self.put_input(id, Kind::Create, message, 0, receipt);
     }
@@ -165,7 +171,8 @@ impl Core {
         let Some(exo) = self.running.get(&to).filter(|exo| exo.record().holder.is_none()) else {
             return drop(reply.send(Err(HypervisorError::NoSuchContainer(to.to_string()))));
         };
-        if let Err(error) = self.runner.types.get(&exo.record().container_type).and(self.check(&message)) {
+        let known = self.runner.types.get(&exo.record().container_type);
+        if let Err(error) = known.and_then(|_| self.check(exo, &message)) {
             return drop(reply.send(Err(error)));
         }
         self.lower_interrupt();
@@ -174,8 +181,8 @@ impl Core {
     }
 
     /// Holds a host's message to what a container's has to keep.
-    fn check(&self, message: &Message) -> Result<(), HypervisorError> {
-        let (bytes, bytes_max) = (message.data.len(), self.runner.settings.limits.message_bytes_max);
+    fn check(&self, to: &ExoInterface, message: &Message) -> Result<(), HypervisorError> {
+        let (bytes, bytes_max) = (message.data.len(), self.runner.limits(to).message_bytes_max);
         if bytes > bytes_max {
             return Err(HypervisorError::Message(format!("it has {bytes} bytes, the limit is {bytes_max}")));
         }
@@ -199,6 +206,7 @@ impl Core {
         let ticks = self.running.get(&to).map_or(Ticks::ZERO, |exo| exo.record().ticks);
         let at = self.clock.window_end.max(ticks);
         tracing::trace!(target: "everturn::path", container = %to, %at, "Stamped");
+        self.open.bytes += message.data.len() as u64;
         self.put(to, Delivery { kind, message, from: None, at, date_ms, receipt: Some(receipt) });
     }
 
@@ -252,8 +260,11 @@ impl Core {
         let minted = restore::id_node(&keys::Blocks { reader: store }, id);
         let plan = minted
             .and_then(|minted| restore::plan(store, &self.runner.types, (id, minted), container_type, root));
-        match plan {
-            Ok(plan) => {
+        // What it takes the place of is not gone yet, and counts.
+        match plan.and_then(|plan| self.has_room(&plan).map(|()| plan)) {
+            Ok(mut plan) => {
+                let record = self.running.get(&id).map(|exo| exo.record());
+                plan.lower(record.and_then(|record| record.lowered.clone()));
                 let ticks = self.running.get(&id).map_or(Ticks::ZERO, |exo| exo.record().ticks);
                 self.remove_tree(id);
                 self.adopt(plan, ticks);
@@ -282,7 +293,8 @@ impl Core {
         }
         let minted = (id, ContainerId::root_node(name));
         let (store, types) = (&*self.runner.store, &self.runner.types);
-        match restore::plan(store, types, minted, container_type.into(), root) {
+        let plan = restore::plan(store, types, minted, container_type.into(), root);
+        match plan.and_then(|plan| self.has_room(&plan).map(|()| plan)) {
             Err(error) => drop(reply.send(Err(error))),
             Ok(plan) => match self.alive_of(&plan) {
                 Some(id) => drop(reply.send(Err(HypervisorError::Alive(id.to_string())))),
@@ -294,6 +306,16 @@ impl Core {
             },
         }
         Ok(())
+    }
+
+    /// Whether so many more containers may be alive.
+    fn has_room(&self, plan: &restore::Plan) -> Result<(), HypervisorError> {
+        let (owned, alive) = (plan.owned(), self.owned);
+        let containers_max = self.runner.settings.limits.containers_max;
+        match owned.checked_add(alive) {
+            Some(all) if all <= containers_max => Ok(()),
+            _ => Err(HypervisorError::TooManyContainers { owned, alive, containers_max }),
+        }
     }
 
     /// Something of a state that is alive here: a container, or an end of a channel.
@@ -315,6 +337,7 @@ impl Core {
             self.open.touched.insert(id);
             let ports = record.ports.iter().map(|(_, port)| port.reference.port_id());
             ends.extend(ports.filter(|port| port.end.is_some()).map(|port| (port, id)));
+            self.owned += u64::from(record.holder.is_some());
             self.running.insert(id, Box::new(ExoInterface::resume(id, record)));
         }
         self.join(ends);

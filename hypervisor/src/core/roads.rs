@@ -223,6 +223,7 @@ impl Core {
     fn take_out(&mut self, id: ContainerId, at: Ticks) -> Vec<(PortRef, Ticks)> {
         self.unschedule(id);
         let Some(exo) = self.running.remove(&id) else { return Vec::new() };
+        self.owned -= u64::from(exo.record().holder.is_some());
         for receipt in exo.ports().receipts() {
             // Dropping the sender tells the host that the container is gone.
             self.receipts.remove(&receipt);

@@ -1,14 +1,15 @@
 //! Drives one container: what a worker thread and the core thread have in common.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use everturn_dag::{Batch, Space, Store};
 use everturn_exo_interface::{
-    BlockReader, ContainerType, ExoError, ExoInterface, Life, Policy, StateReader, Stepped, Surroundings,
+    ContainerType, ExoError, ExoInterface, Life, Limits, OwnLimits, Policy, Stepped, Surroundings,
     TypeContext,
 };
-use everturn_port_manager::{ContainerId, Loose, Ticks};
+use everturn_port_manager::{Loose, Ticks};
 
 use super::Types;
 use crate::builder::Settings;
@@ -16,14 +17,34 @@ use crate::{HypervisorError, keys};
 
 /// All that running a container needs beside the container.
 #[derive(Clone)]
-pub(super) struct Runner {
+pub(crate) struct Runner {
     pub(super) store: Arc<dyn Store>,
     pub(super) types: Types,
     pub(super) settings: Settings,
+    /// Of types that have limits of their own.
+    type_limits: Arc<BTreeMap<String, Limits>>,
     pub(super) interrupt: Arc<AtomicBool>,
 }
 
 impl Runner {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        types: Types,
+        settings: Settings,
+        own: &BTreeMap<String, OwnLimits>,
+    ) -> Runner {
+        let type_limits =
+            own.iter().map(|(name, own)| (name.clone(), settings.limits.of_type(own))).collect();
+        Runner { store, types, settings, type_limits: Arc::new(type_limits), interrupt: Arc::default() }
+    }
+
+    /// A container's bounds.
+    pub(super) fn limits(&self, exo: &ExoInterface) -> Limits {
+        let record = exo.record();
+        let limits = self.type_limits.get(&*record.container_type).unwrap_or(&self.settings.limits);
+        record.lowered.as_ref().map_or(*limits, |by| limits.lowered(by))
+    }
+
     /// Runs the next turn of a container and the collection that it made due, in this order.
     pub(super) fn step(
         &self,
@@ -84,19 +105,19 @@ impl Runner {
         };
         let rows = keys::Rows { reader: &*self.store, id };
         let blocks = keys::Blocks { reader: &*self.store };
-        Ok(run(exo, &self.surroundings(id, &rows, &blocks, container_type.as_deref()))?)
+        let limits = self.limits(exo);
+        let context = TypeContext { id, limits: &limits, state: &rows, blocks: &blocks };
+        Ok(run(exo, &self.surroundings(context, container_type.as_deref()))?)
     }
 
     fn surroundings<'a>(
         &'a self,
-        id: ContainerId,
-        state: &'a dyn StateReader,
-        blocks: &'a dyn BlockReader,
+        context: TypeContext<'a>,
         container_type: Option<&'a dyn ContainerType>,
     ) -> Surroundings<'a> {
         Surroundings {
             container_type,
-            context: TypeContext { id, limits: &self.settings.limits, state, blocks },
+            context,
             policy: Policy { savepoint_turns: self.settings.savepoint_turns },
             interrupt: Some(&self.interrupt),
             turn_cost: self.settings.turn_cost,

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Seek;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use everturn::native::{Incoming, Native, NativeType};
 use everturn::{
-    Budget, Cid, ContainerId, Exception, ExceptionKind, Handle, Hypervisor, Inspection, Ipld, Kind, LogLevel,
-    MemoryStore, Message, Ran, Receipt, Refusal, Settings, SideBySide, Source, Store, Ticks, Turn, TurnsBy,
-    Unloading,
+    Budget, Builder, Cid, ContainerId, Exception, ExceptionKind, Handle, Hypervisor, HypervisorError,
+    ImportLimits, Inspection, Ipld, Kind, Limit, LogLevel, MemoryStore, Message, Ran, Receipt, Refusal,
+    Settings, SideBySide, Source, Store, Ticks, Turn, TurnsBy, Unloading,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,10 @@ pub(crate) enum Step {
     Sleep(u64),
     /// Makes a child, binds it under the name, and has it do this in its creation.
     Create(String, Vec<Step>),
+    /// The same, with some of its limits lowered, by their numbers.
+    CreateLimited(String, Vec<(u32, u64)>, Vec<Step>),
+    /// Writes a line that is not kept.
+    Line(String),
     /// Makes a child that nobody keeps.
     Lose(String, Vec<Step>),
     /// Sends through the port of this name (`^` is the parent's), with a priority.
@@ -119,7 +124,7 @@ fn thrown(refusal: Refusal) -> Exception {
 impl Actor {
     fn say(&mut self, turn: &mut Turn, from: &str, text: &str) {
         let line = format!("@{} {} < {from}: {text}", turn.ticks(), self.name);
-        turn.log(LogLevel::Info, &line);
+        turn.log(LogLevel::Info, &line).expect("a turn may say so much");
         self.said.push(line);
     }
 
@@ -168,6 +173,14 @@ impl Actor {
                 let child = turn.create("actor", &everturn::node::encode(&(name, steps)).unwrap())?;
                 turn.bind(name, child)
             }
+            Step::CreateLimited(name, limits, steps) => {
+                let child = turn.create("actor", &everturn::node::encode(&(name, steps)).unwrap())?;
+                for (limit, most) in limits {
+                    turn.lower(child, Limit::from_code(*limit).unwrap(), *most)?;
+                }
+                turn.bind(name, child)
+            }
+            Step::Line(text) => turn.log(LogLevel::Info, text),
             Step::Lose(name, steps) => {
                 turn.create("actor", &everturn::node::encode(&(name, steps)).unwrap()).map(|_| ())
             }
@@ -199,6 +212,11 @@ impl Actor {
 
 fn port(turn: &mut Turn, name: &str) -> Result<Handle, Refusal> {
     if name == "^" { turn.parent() } else { turn.get(name) }
+}
+
+/// What an actor of this name begins with.
+pub(crate) fn named(name: &str) -> Ipld {
+    Ipld::List(vec![Ipld::String(name.into()), Ipld::List(vec![])])
 }
 
 pub(crate) fn data(steps: &[Step]) -> Vec<u8> {
@@ -240,6 +258,8 @@ pub(crate) enum Delays {
 pub(crate) struct Way {
     pub(crate) delays: Delays,
     pub(crate) settings: Settings,
+    /// A limit that actors have as their type's own.
+    pub(crate) of_type: Option<(Limit, u64)>,
 }
 
 impl Way {
@@ -250,10 +270,10 @@ impl Way {
             turns_by: TurnsBy::Host,
             ..Settings::default()
         };
-        Way { delays, settings }
+        Way { delays, settings, of_type: None }
     }
 
-    fn all() -> Vec<Way> {
+    pub(crate) fn all() -> Vec<Way> {
         let mut small = Way::new(1, Delays::None);
         small.settings.savepoint_turns = Some(1);
         small.settings.batch_turns = Some(1);
@@ -283,8 +303,11 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn open(way: Way) -> Stage {
+        Stage::on(Arc::new(MemoryStore::new()), way)
+    }
+
+    pub(crate) fn on(store: Arc<dyn Store>, way: Way) -> Stage {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let store = Arc::new(MemoryStore::new());
         let root = ContainerId::ROOT;
         let mut stage = Stage { runtime, store, way, hypervisor: None, root, lines: Arc::default() };
         stage.start();
@@ -294,8 +317,7 @@ impl Stage {
 
     /// Makes one more root container.
     pub(crate) fn add_root(&self, id: &str, name: &str) -> ContainerId {
-        let init = Ipld::List(vec![Ipld::String(name.into()), Ipld::List(vec![])]);
-        let created = self.hypervisor().create_instance("actor", id, init);
+        let created = self.hypervisor().create_instance("actor", id, named(name));
         let (created, ()) = self.block_on(async { tokio::join!(created, self.advance()) });
         created.unwrap()
     }
@@ -307,15 +329,54 @@ impl Stage {
     }
 
     fn start(&mut self) {
+        let builder = Hypervisor::builder().shared_store(self.store.clone());
+        self.hypervisor = Some(self.build(builder).unwrap());
+    }
+
+    fn build(&self, builder: Builder) -> Result<Hypervisor, HypervisorError> {
         let lines = self.lines.clone();
-        let builder = Hypervisor::builder().shared_store(self.store.clone()).settings(self.way.settings);
+        let builder = builder.settings(self.way.settings);
         let builder = builder.on_line(move |line| lines.lock().unwrap().push(line.text.clone()));
-        let hypervisor = self.block_on(builder.build()).unwrap();
-        match self.way.delays {
-            Delays::None => hypervisor.register_container("actor", NativeType::<Actor>::new()),
-            Delays::Random => hypervisor.register_container("actor", NativeType::<Sleepy<Actor>>::new()),
+        let builder = match self.way.of_type {
+            Some((limit, most)) => builder.limit_type("actor", limit, most),
+            None => builder,
+        };
+        let builder = match self.way.delays {
+            Delays::None => builder.register_container("actor", NativeType::<Actor>::new()),
+            Delays::Random => builder.register_container("actor", NativeType::<Sleepy<Actor>>::new()),
+        };
+        self.block_on(builder.build())
+    }
+
+    /// Stops, and tries to go on in another way.
+    pub(crate) fn reopen(&mut self, way: Way) -> Result<(), HypervisorError> {
+        if let Some(hypervisor) = self.hypervisor.take() {
+            self.block_on(hypervisor.stop())?;
         }
-        self.hypervisor = Some(hypervisor);
+        self.way = way;
+        self.hypervisor = Some(self.build(Hypervisor::builder().shared_store(self.store.clone()))?);
+        Ok(())
+    }
+
+    /// Another hypervisor, on a store of its own, that goes on from a checkpoint of this one.
+    pub(crate) fn resumed(&self, checkpoint: &Cid) -> Stage {
+        let mut car = tempfile::tempfile().unwrap();
+        let exported = self.hypervisor().export_root(checkpoint, car.try_clone().unwrap());
+        self.block_on(exported).unwrap();
+        car.rewind().unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        assert_eq!(everturn::import_car(&store, car, ImportLimits::default()).unwrap(), *checkpoint);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (way, root) = (self.way, self.root);
+        let mut resumed =
+            Stage { runtime, store: store.clone(), way, hypervisor: None, root, lines: Arc::default() };
+        resumed.hypervisor = Some(resumed.build(Hypervisor::resume(store, checkpoint)).unwrap());
+        resumed
+    }
+
+    /// Runs until nothing is queued, and gives what something came to meanwhile.
+    pub(crate) fn finish<T>(&self, future: impl Future<Output = T>) -> T {
+        self.block_on(async { tokio::join!(future, self.advance()).0 })
     }
 
     /// Stops, and starts again on the same store.
@@ -334,7 +395,7 @@ impl Stage {
     pub(crate) fn tell<S: AsRef<[Step]>>(
         &self,
         steps: S,
-    ) -> impl Future<Output = Result<Receipt, everturn::HypervisorError>> + use<S> {
+    ) -> impl Future<Output = Result<Receipt, HypervisorError>> + use<S> {
         self.send(&self.root, steps.as_ref())
     }
 
@@ -343,7 +404,7 @@ impl Stage {
         &self,
         to: &ContainerId,
         steps: &[Step],
-    ) -> impl Future<Output = Result<Receipt, everturn::HypervisorError>> + use<> {
+    ) -> impl Future<Output = Result<Receipt, HypervisorError>> + use<> {
         self.hypervisor().send(to, Message { data: data(steps), ..Message::default() })
     }
 

@@ -228,8 +228,13 @@ fn log(turn: &mut Turn, data: &[u8]) -> Verdict {
         },
         _ => String::new(),
     };
-    turn.log(LogLevel::Error, &format!("an exception that nothing handles: {text}"));
-    Verdict::Done
+    match turn.log(LogLevel::Error, &format!("an exception that nothing handles: {text}")) {
+        Ok(()) => Verdict::Done,
+        Err(refusal) => {
+            let text = format!("a line was refused: {refusal}");
+            Verdict::Exception(Exception::new(ExceptionKind::Throw, text))
+        }
+    }
 }
 
 impl Container for Instance {
@@ -283,6 +288,10 @@ impl Container for Instance {
         if let Err(error) = living.guest.heap.trim() {
             tracing::warn!(%error, "a heap could not be trimmed");
         }
+    }
+
+    fn unwritten_bytes(&self) -> u64 {
+        self.living.as_ref().map_or(0, |living| living.guest.heap.unsent_bytes())
     }
 
     fn footprint(&self) -> Footprint {

@@ -13,7 +13,7 @@ const STORE_NEW: &str = "store.new";
 const FORMAT: &str = "FORMAT";
 const NOTE: &str = "NOTE";
 /// The one format that this program reads and writes.
-const FORMAT_KNOWN: u32 = 2;
+const FORMAT_KNOWN: u32 = 3;
 
 /// Makes the folder if it is absent; refuses one with other things in it and no store.
 pub(super) fn admit(folder: &Path) -> Result<(), StoreError> {
