@@ -1,14 +1,17 @@
 //! A chain of blocks on top of a hypervisor: each block is a list of messages, its header carries the state root after them.
 //!
 //! One host makes the chain. Another replays it, with another number of threads, and must come to every root: what a block
-//! does depends on its messages alone. A block has a budget of ticks, so work that it begins may go on in the next one.
+//! does depends on its messages alone. A block has a budget of ticks, so work that it begins may go on in the next one. A third
+//! host has none of the first blocks: it goes on from a checkpoint that the first exported half-way, and agrees from there.
 
+use std::io::{Read, Seek, Write};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use everturn::native::{Incoming, Native, NativeType};
 use everturn::{
-    Budget, Cid, ContainerId, Exception, ExceptionKind, Hypervisor, Ipld, Message, Refusal, Settings, Ticks,
-    Turn, TurnsBy, node,
+    Budget, Builder, Cid, ContainerId, Exception, ExceptionKind, Hypervisor, ImportLimits, Ipld, MemoryStore,
+    Message, Refusal, Settings, Store, Ticks, Turn, TurnsBy, import_car, node,
 };
 use serde::{Deserialize, Serialize};
 
@@ -109,14 +112,32 @@ impl Host {
     /// # Errors
     /// If the hypervisor cannot be started.
     pub async fn start(threads: NonZeroUsize) -> Result<Host, Failure> {
-        let settings = Settings { threads: Some(threads), turns_by: TurnsBy::Host, ..Settings::default() };
-        let hypervisor = Hypervisor::builder().settings(settings).build().await?;
-        hypervisor.register_container("bank", NativeType::<Bank>::new());
-        hypervisor.register_container("account", NativeType::<Account>::new());
+        let hypervisor = of_the_chain(Hypervisor::builder(), threads).build().await?;
         let created = hypervisor.create_instance("bank", "", Ipld::Null);
         let (bank, ran) = tokio::join!(created, hypervisor.run_until_idle());
         ran?;
         Ok(Host { bank: bank?, hypervisor })
+    }
+
+    /// Goes on from a checkpoint that another host has exported.
+    ///
+    /// # Errors
+    /// If the file is not one, or the hypervisor cannot be started.
+    pub async fn resume(car: impl Read + Seek, threads: NonZeroUsize) -> Result<Host, Failure> {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let checkpoint = import_car(&store, car, ImportLimits::default())?;
+        let hypervisor = of_the_chain(Hypervisor::resume(store, &checkpoint), threads).build().await?;
+        Ok(Host { bank: ContainerId::ROOT, hypervisor })
+    }
+
+    /// Writes all that another host needs to go on from here: containers, and what is under way between them.
+    ///
+    /// # Errors
+    /// If the hypervisor fails or the output refuses.
+    pub async fn export_checkpoint(&self, car: impl Write + Send + 'static) -> Result<(), Failure> {
+        let checkpoint = self.hypervisor.checkpoint().await?;
+        self.hypervisor.export_root(&checkpoint, car).await?;
+        Ok(self.hypervisor.release_root(&checkpoint).await?)
     }
 
     /// Runs a block's messages and gives the state root after them.
@@ -135,6 +156,14 @@ impl Host {
     }
 }
 
+/// What is the same for every host of the chain, but for the threads, which nobody can tell.
+fn of_the_chain(builder: Builder, threads: NonZeroUsize) -> Builder {
+    let settings = Settings { threads: Some(threads), turns_by: TurnsBy::Host, ..Settings::default() };
+    let builder = builder.settings(settings);
+    let builder = builder.register_container("bank", NativeType::<Bank>::new());
+    builder.register_container("account", NativeType::<Account>::new())
+}
+
 /// Payments of one block.
 fn payments(height: u64) -> Result<Vec<Vec<u8>>, Failure> {
     let payment = |n: u64| {
@@ -144,19 +173,18 @@ fn payments(height: u64) -> Result<Vec<Vec<u8>>, Failure> {
     (0..4).map(payment).collect()
 }
 
-/// Makes a chain of so many blocks.
+/// Makes a chain longer by so many blocks.
 ///
 /// # Errors
 /// If the host fails.
-pub async fn make_chain(host: &Host, blocks: u64) -> Result<Vec<Block>, Failure> {
-    let mut chain: Vec<Block> = Vec::new();
-    for height in 0..blocks {
-        let messages = payments(height)?;
+pub async fn make_blocks(host: &Host, chain: &mut Vec<Block>, blocks: u64) -> Result<(), Failure> {
+    for _ in 0..blocks {
+        let messages = payments(chain.len() as u64)?;
         let state_root = host.execute(&messages).await?;
         let parent_root = chain.last().map(|block| block.state_root);
         chain.push(Block { parent_root, state_root, messages });
     }
-    Ok(chain)
+    Ok(())
 }
 
 /// Runs a chain that somebody else made, and holds it to the roots in its headers.
@@ -176,12 +204,19 @@ pub async fn replay(host: &Host, chain: &[Block]) -> Result<(), Failure> {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let one = Host::start(NonZeroUsize::MIN).await?;
-    let chain = make_chain(&one, 8).await?;
+    let (mut chain, car) = (Vec::new(), tempfile::tempfile()?);
+    make_blocks(&one, &mut chain, 4).await?;
+    one.export_checkpoint(car.try_clone()?).await?;
+    make_blocks(&one, &mut chain, 4).await?;
     for (height, block) in chain.iter().enumerate() {
         println!("{height}: {} messages, {}", block.messages.len(), block.state_root);
     }
     let four = Host::start(NonZeroUsize::MIN.saturating_add(3)).await?;
     replay(&four, &chain).await?;
     println!("replayed on four threads: every root is the same");
+    (&car).rewind()?;
+    let late = Host::resume(car, NonZeroUsize::MIN.saturating_add(1)).await?;
+    replay(&late, &chain[4..]).await?;
+    println!("replayed from a checkpoint half-way, on two threads: every root from there is the same");
     Ok(())
 }
