@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use everturn::{Cid, Ipld};
 
@@ -242,6 +242,10 @@ pub(crate) struct ImportArguments {
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub(crate) name: String,
 
+    /// What runs a state: by custom, whichever of them its heap is one of
+    #[arg(long = "type", value_name = "TYPE", value_enum)]
+    pub(crate) container_type: Option<StateType>,
+
     /// Refuse a file of more blocks
     #[arg(long, value_name = "N")]
     pub(crate) blocks_max: Option<u64>,
@@ -249,6 +253,15 @@ pub(crate) struct ImportArguments {
     /// Refuse a larger file
     #[arg(long, value_name = "BYTES")]
     pub(crate) bytes_max: Option<u64>,
+}
+
+/// The container types that a state can be of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StateType {
+    /// JavaScript
+    Js,
+    /// A WebAssembly module
+    Wasm,
 }
 
 fn after_long_help() -> String {

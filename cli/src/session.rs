@@ -21,7 +21,7 @@ const MAIN: &str = "main";
 /// The name under which the JavaScript type is registered.
 pub(crate) const JS: &str = "js";
 /// The name under which the WebAssembly type is registered.
-const WASM: &str = "wasm";
+pub(crate) const WASM: &str = "wasm";
 
 /// Whether a command may begin with nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,23 @@ impl Session {
         };
         self.hypervisor.get_or_create_instance(container_type, MAIN, init).await?;
         Ok(Begun::Initialized)
+    }
+
+    /// Makes the container if it is not there, with an empty program, to evaluate lines in.
+    ///
+    /// # Errors
+    /// If it is one that no line can be evaluated in.
+    pub(crate) async fn begin_to_talk(&self, globals: &Globals) -> Result<Begun, Failure> {
+        let containers = self.hypervisor.inspect().await?;
+        let main = containers.iter().find(|container| container.id == self.main);
+        match main {
+            Some(main) if main.container_type != JS => Err(Failure::Usage(format!(
+                "{} runs a WebAssembly module, in which no line can be evaluated; send it messages with \
+                 `everturn run FILE --message JSON`, or choose another folder with --data",
+                globals.data.display()
+            ))),
+            _ => self.begin(&Code::Script(String::new())).await,
+        }
     }
 
     /// Ends in order: everything done is durable. What the command came to counts more than how the end went.

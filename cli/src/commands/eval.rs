@@ -8,7 +8,6 @@ use crate::arguments::{EvalArguments, Globals};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::program::Code;
 use crate::session::{Folder, Session};
 use crate::signals::unless_signalled;
 
@@ -22,12 +21,18 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MayBeNew, output).await?;
     let evaluated =
-        unless_signalled(&session.hypervisor, evaluate(&session, &arguments.expression, output)).await;
+        unless_signalled(&session.hypervisor, evaluate(&session, globals, &arguments.expression, output))
+            .await;
     session.close(evaluated).await
 }
 
-async fn evaluate(session: &Session, expression: &str, output: &Output) -> Result<Exit, Failure> {
-    session.begin(&Code::Script(String::new())).await?;
+async fn evaluate(
+    session: &Session,
+    globals: &Globals,
+    expression: &str,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    session.begin_to_talk(globals).await?;
     let receipt = session.hypervisor.evaluate(&session.main, FILE, expression).await?;
     session.hypervisor.wait(&session.main, Ticks::MAX).await?;
     output.evaluated(&receipt);

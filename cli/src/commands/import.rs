@@ -1,16 +1,17 @@
 //! `everturn import FILE`: a state root brought to life, or a checkpoint gone on from.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use everturn::{Cid, ImportLimits};
+use everturn::{Cid, ContainerId, Hypervisor, HypervisorError, ImportLimits};
 use serde_json::json;
 
-use crate::arguments::{Globals, ImportArguments};
+use crate::arguments::{Globals, ImportArguments, StateType};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Folder, JS, Session};
+use crate::session::{Folder, JS, Session, WASM, is_empty};
 use crate::signals::unless_signalled;
 
 /// What there was in the file.
@@ -25,6 +26,20 @@ pub(crate) async fn run(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let file = File::open(&arguments.file).map_err(|source| Failure::reading(&arguments.file, source))?;
+    let made = Made::if_new(&globals.data)?;
+    let imported = import_into(globals, arguments, file, output).await;
+    if imported.is_err() {
+        made.take_back();
+    }
+    imported
+}
+
+async fn import_into(
+    globals: &Globals,
+    arguments: &ImportArguments,
+    file: File,
+    output: &Arc<Output>,
+) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MayBeNew, output).await?;
     let imported = unless_signalled(&session.hypervisor, import(&session, file, arguments, output)).await;
     let engine = session.engine.clone();
@@ -64,11 +79,67 @@ async fn import(
             "this is a checkpoint, and the data folder is in use already; name a new one with --data".into(),
         ));
     }
-    let revived = hypervisor.revive_instance(JS, &arguments.name, &root).await;
+    let revived = revive(hypervisor, arguments, &root).await;
     hypervisor.release_root(&root).await?;
     let id = revived?;
     say(&root, "state", Some((arguments.name.as_str(), id.to_string())), output);
     Ok(Imported::State)
+}
+
+/// Brings a state to life. Its node does not say of which type it is; but a heap is one of its module, and the engine of one type
+/// is no module of the other, so the wrong type refuses it.
+async fn revive(
+    hypervisor: &Hypervisor,
+    arguments: &ImportArguments,
+    root: &Cid,
+) -> Result<ContainerId, Failure> {
+    let name = &arguments.name;
+    match arguments.container_type {
+        Some(StateType::Js) => return Ok(hypervisor.revive_instance(JS, name, root).await?),
+        Some(StateType::Wasm) => return Ok(hypervisor.revive_instance(WASM, name, root).await?),
+        None => {}
+    }
+    let no_js = match hypervisor.revive_instance(JS, name, root).await {
+        Err(no_js @ (HypervisorError::Exo(_) | HypervisorError::Store(_))) => no_js,
+        revived => return Ok(revived?),
+    };
+    match hypervisor.revive_instance(WASM, name, root).await {
+        Err(no_wasm @ (HypervisorError::Exo(_) | HypervisorError::Store(_))) => Err(Failure::Usage(format!(
+            "this state is neither JavaScript's ({no_js}) nor a WebAssembly module's ({no_wasm}); a host that has its type can \
+             import it"
+        ))),
+        revived => Ok(revived?),
+    }
+}
+
+/// What of a data folder this command has made.
+enum Made {
+    Nothing,
+    /// All that is in it.
+    Content(PathBuf),
+    /// The folder, too.
+    Folder(PathBuf),
+}
+
+impl Made {
+    fn if_new(data: &Path) -> Result<Made, Failure> {
+        Ok(match (is_empty(data)?, data.exists()) {
+            (false, _) => Made::Nothing,
+            (true, true) => Made::Content(data.to_owned()),
+            (true, false) => Made::Folder(data.to_owned()),
+        })
+    }
+
+    /// Leaves things as they were. What cannot be removed stays: the failure that led here counts more.
+    fn take_back(self) {
+        let (Made::Content(data) | Made::Folder(data)) = &self else { return };
+        let _ = fs::remove_dir_all(data.join("store"));
+        let _ = fs::remove_file(data.join("LOCK"));
+        if let Made::Folder(data) = &self {
+            // Not if somebody else has put something in it.
+            let _ = fs::remove_dir(data);
+        }
+    }
 }
 
 fn say(root: &Cid, what: &str, container: Option<(&str, String)>, output: &Output) {

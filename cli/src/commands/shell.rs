@@ -20,7 +20,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input::{Input, Names, Pipe, Prompt, Terminal, Typed};
 use crate::output::Output;
-use crate::program::Code;
 use crate::session::{Begun, Folder, Session};
 use crate::signals::{Request, Signals};
 use crate::statement::{Fed, Statement};
@@ -44,7 +43,7 @@ async fn converse(
     arguments: &ShellArguments,
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
-    let begun = session.begin(&Code::Script(String::new())).await?;
+    let begun = session.begin_to_talk(globals).await?;
     let signals = Signals::take()?;
     let (text, state) = match begun {
         Begun::Initialized => ("Initialized session", "initialized"),

@@ -4,6 +4,8 @@
 //! version of the engine and configuration, and only its owner could have written it (the folder is made private).
 //! Anything else is as if it were not there.
 //!
+//! The folder keeps the files that were used last, as their times of change say: whoever reads one marks it.
+//!
 //! File: 32 bytes sha2-256 of the rest; 8 bytes length of the compiled module, little-endian; the module; 8 bytes length
 //! of the image, little-endian; the image without the zeros at its end.
 #![allow(
@@ -27,6 +29,8 @@ pub struct ModuleCache {
 }
 
 const DIGEST_BYTES: usize = 32;
+/// Files that are kept: some 3 MB each for an engine, less for most modules.
+const FILES_MAX: usize = 64;
 
 impl ModuleCache {
     /// A cache in this folder, which is made when first written to.
@@ -44,7 +48,8 @@ impl ModuleCache {
 
     /// A module and its image, if they are there and whole.
     pub(crate) fn get(&self, engine: &Engine, key: &str) -> Option<(Module, Vec<u8>)> {
-        let bytes = fs::read(self.file(engine, key)).ok()?;
+        let file = self.file(engine, key);
+        let bytes = fs::read(&file).ok()?;
         let (digest, rest) = bytes.split_at_checked(DIGEST_BYTES)?;
         if raw_cid(rest).hash().digest() != digest {
             return None;
@@ -58,6 +63,7 @@ impl ModuleCache {
         let module = unsafe { Module::deserialize(engine, module) }.ok()?;
         let mut whole = vec![0; len];
         whole.get_mut(..image.len())?.copy_from_slice(image);
+        mark_as_used(&file);
         Some((module, whole))
     }
 
@@ -85,7 +91,29 @@ impl ModuleCache {
         writer.write_all(raw_cid(rest).hash().digest())?;
         writer.write_all(rest)?;
         writer.sync_all()?;
-        fs::rename(&draft, file)
+        fs::rename(&draft, file)?;
+        self.prune()
+    }
+
+    /// Removes the files that were used longest ago, and drafts that a kill left. Another process may do the same.
+    fn prune(&self) -> std::io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let ours =
+                path.extension().is_some_and(|extension| extension == "module" || extension == "draft");
+            if let Some(metadata) = fs::metadata(&path).ok().filter(|metadata| ours && metadata.is_file()) {
+                files.push((metadata.modified()?, path));
+            }
+        }
+        files.sort();
+        for (_, path) in files.iter().rev().skip(FILES_MAX) {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn file(&self, engine: &Engine, key: &str) -> PathBuf {
@@ -94,5 +122,53 @@ impl ModuleCache {
         engine.precompile_compatibility_hash().hash(&mut compatible);
         let name = raw_cid(format!("{key} {:016x}", compatible.finish()).as_bytes());
         self.folder.join(format!("{name}.module"))
+    }
+}
+
+/// Gives a file the system's time as its time of change. Setting the length that it has does that without asking anybody for
+/// the time; a cache that cannot be written to is read all the same.
+fn mark_as_used(file: &Path) {
+    let marked = fs::OpenOptions::new().write(true).open(file).and_then(|file| {
+        let len = file.metadata()?.len();
+        file.set_len(len)
+    });
+    if let Err(error) = marked {
+        tracing::debug!(%error, "a cached module could not be marked as used");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn modules_in(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn the_files_that_were_used_last_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, engine) = (ModuleCache::new(folder.path()), Engine::default());
+        let module = Module::new(&engine, wat::parse_str("(module)").unwrap()).unwrap();
+        for number in 0..FILES_MAX {
+            cache.put(&number.to_string(), &module, &[1, 2, 3]).unwrap();
+            let file =
+                fs::File::options().write(true).open(cache.file(&engine, &number.to_string())).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000 + number as u64)).unwrap();
+        }
+        let draft = folder.path().join("left.1.draft");
+        fs::write(&draft, "half").unwrap();
+        fs::File::options().write(true).open(&draft).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
+        assert_eq!(modules_in(folder.path()), FILES_MAX + 2);
+        assert!(cache.get(&engine, "0").is_some(), "the first is used again");
+        cache.put("one more", &module, &[1, 2, 3]).unwrap();
+        assert_eq!(modules_in(folder.path()), FILES_MAX + 1, "and what is not ours");
+        assert!(!draft.exists(), "what a kill left is the oldest");
+        for (key, is_there) in [("0", true), ("1", false), ("2", true), ("63", true), ("one more", true)] {
+            assert_eq!(cache.get(&engine, key).is_some(), is_there, "{key}");
+        }
     }
 }
