@@ -98,6 +98,25 @@ fn what_a_line_wakes_runs_before_the_next_line() {
 }
 
 #[test]
+fn what_a_line_awaits_is_printed_when_it_comes() {
+    let child = "let n = 0; export default { message(msg) { if (msg.data < 0) throw new RangeError('less'); return n += msg.data; } }";
+    let world = World::new();
+    let ran = world.lines(&[
+        &format!("ports.bind('child', ports.create('js', {child:?})); 0"),
+        "await call(ports.get('child'), 5)",
+        "let n = await call(ports.get('child'), 6)",
+        "n",
+        "await call(ports.get('child'), -1)",
+        "await new Promise(() => {})",
+        "var come; await new Promise((yes) => { come = yes; })",
+    ]);
+    assert_eq!(ran.answers(), ["Initialized session", "0", "5", "11"], "{ran:?}");
+    assert!(ran.err.contains("Uncaught RangeError: less"), "{ran:?}");
+    let ran = world.lines(&["come({ late: true }); 1"]);
+    assert_eq!(ran.answers(), ["Restored session", "{ late: true }", "1"], "{ran:?}");
+}
+
+#[test]
 fn declarations_may_be_repeated_and_promises_awaited() {
     let ran = World::new().lines(&[
         "let a = 1; const b = 2; class C {}",

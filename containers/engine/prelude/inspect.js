@@ -17,10 +17,12 @@
   const TypedArray = getPrototypeOf(Uint8Array.prototype);
   const typedName = getter(TypedArray, Symbol.toStringTag);
   const typedLength = getter(TypedArray, "length");
+  const then = uncurry(Promise.prototype.then);
   const stackOf = getter(Error.prototype, "stack");
   const bufferLength = getter(ArrayBuffer.prototype, "byteLength");
 
   const DEPTH = 3, ITEMS = 100, WIDTH = 76, TEXT = 10000;
+  const INFO = 1, ERROR = 3;
   const WEAK = ["WeakMap", "WeakSet", "FinalizationRegistry"];
 
   function quote(text) {
@@ -254,9 +256,20 @@
     return text;
   }
 
-  // With `line`, what the shell prints: {text, type}; functions as their source, undefined as nothing.
+  // A line that awaits what is not there yet: its value, or what it threw, is written when it comes.
+  function whenItComes({ value }) {
+    const { text } = natives.inspect(value, true);
+    if (text !== null) natives.log(INFO, text);
+  }
+  const ifItThrows = (thrown) => natives.log(ERROR, `Uncaught ${show([], thrown, 0)}`);
+
+  // With `line`, what the shell prints: {text, type}; functions as their source, undefined as nothing. With `pending`, the
+  // value is the promise of a line that awaits, which has nothing to print yet.
   natives.inspect = function (value, line, pending) {
-    if (pending) return { text: "Promise { <pending> }", type: "pending" };
+    if (pending) {
+      then(value, whenItComes, ifItThrows);
+      return { text: null, type: "pending" };
+    }
     const isFunction = typeof value === "function" && classOf(value) !== "Proxy";
     const text = line && isFunction ? sourceOf(value) : show([], value, 0);
     return line ? { text: value === undefined ? null : text, type: typeof value } : text;

@@ -186,7 +186,7 @@ bool program_line_value(JSContext *context, JSValueConst value, bool (*answer)(J
     if (!program_evaluated(context, value))
         return false;
     if (JS_PromiseState(context, value) == JS_PROMISE_PENDING)
-        return answer(context, JS_UNDEFINED, true);
+        return answer(context, value, true);
     JSValue holder = JS_PromiseResult(context, value);
     JSValue inner = JS_GetProperty(context, holder, atom_value);
     JS_FreeValue(context, holder);
