@@ -1,16 +1,19 @@
 //! Random programs under every way of running them: one delivery log and one root for each lookahead.
 //!
 //! The containers are native and do what a generator in their state tells them: create, bind, send, move ports, open
-//! channels, call, throw, burn ticks, delete. Each turn writes a line, so the lines are the delivery log.
+//! channels, call, throw, burn ticks, delete, and misuse all of it. On the way there are restarts, state roots, and checkpoints that
+//! another hypervisor goes on from. Each turn writes a line, so the lines are the delivery log.
 
 use std::collections::BTreeMap;
+use std::io::Seek;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use everturn::native::{Incoming, Native, NativeType};
 use everturn::{
-    Budget, Cid, ContainerId, Exception, ExceptionKind, Handle, Hypervisor, Ipld, Kind, Limits, LogLevel,
-    MemoryStore, Message, Refusal, Settings, SideBySide, Store, Ticks, Turn, TurnsBy, Unloading,
+    Budget, Builder, Cid, ContainerId, Exception, ExceptionKind, Handle, Hypervisor, HypervisorError,
+    ImportLimits, Ipld, Kind, Limits, LogLevel, MemoryStore, Message, Refusal, Settings, SideBySide, Store,
+    Ticks, Turn, TurnsBy, Unloading,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +58,8 @@ impl Native for Gambler {
         let (hops, number) = read(&message.data());
         self.dice.0 ^= number;
         let ticks = turn.ticks().0;
-        say(turn, &format!("{:?} {:?} t{ticks} h{hops}", message.kind, message.source));
+        let why = why(message);
+        say(turn, &format!("{:?} {:?} t{ticks} h{hops}{why}", message.kind, message.source));
         for port in 0..turn.message_ports() {
             let name = format!("m{}", self.dice.roll(6));
             let done = turn.bind(&name, Handle(port));
@@ -106,7 +110,7 @@ impl Gambler {
         let number = self.dice.roll(u64::MAX);
         let data = write(hops, number >> 1);
         let priority = self.dice.roll(3) as i32 - 1;
-        match self.dice.roll(13) {
+        match self.dice.roll(15) {
             0 | 1 => {
                 let child = turn.create("gambler", &data);
                 let child = note(turn, "created", child)?;
@@ -153,6 +157,7 @@ impl Gambler {
                 let answered = turn.answer(&data);
                 note(turn, "answered", answered);
             }
+            13 => self.misuse(turn, &data),
             _ => {
                 let port = self.some_port(turn)?;
                 let dropped = turn.drop_port(port);
@@ -163,10 +168,38 @@ impl Gambler {
     }
 }
 
+impl Gambler {
+    /// What is refused whatever the ports are.
+    fn misuse(&mut self, turn: &mut Turn, data: &[u8]) {
+        let refused = match self.dice.roll(6) {
+            0 => turn.bind("", Handle(0)),
+            1 => turn.bind("free", Handle(u32::MAX)),
+            2 => turn.unbind("nothing").map(drop),
+            3 => turn.channel().and_then(|(one, two)| turn.send(one, data, &[two], 0)),
+            4 => turn.channel().and_then(|(one, _)| turn.send(one, &[0xff], &[], 0)),
+            _ => turn.channel().and_then(|(one, _)| turn.send(one, &[0; MESSAGE_BYTES_MAX + 1], &[], 0)),
+        };
+        note(turn, "misused", refused);
+        let parent = turn.parent();
+        note(turn, "looked up", parent);
+    }
+}
+
+/// Why something failed that a container is told of.
+fn why(message: &Incoming<'_>) -> String {
+    match (message.kind, message.data()) {
+        (Kind::Exception, Ipld::Map(notice)) => format!(" {:?}", notice.get("kind")),
+        _ => String::new(),
+    }
+}
+
 fn note_bind(turn: &mut Turn, name: &str, port: Handle) {
     let bound = turn.bind(name, port);
     note(turn, "bound", bound);
 }
+
+/// Room for what is sent here, and not for more.
+const MESSAGE_BYTES_MAX: usize = 150;
 
 /// How a program is run. Only `lookahead` may show.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +212,18 @@ struct Way {
     /// Turns between stops of the loop, and whether the hypervisor is opened anew at each.
     pause_turns: Option<u64>,
     restart: bool,
+    /// At each stop: a state root of what has run, and a checkpoint that another hypervisor goes on from.
+    leave: Leave,
+}
+
+/// What is made of a program that stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    Nothing,
+    /// A state root, released again.
+    Root,
+    /// A checkpoint; it goes on from there in another store.
+    Checkpoint,
 }
 
 impl Way {
@@ -192,6 +237,7 @@ impl Way {
             unloading,
             pause_turns: None,
             restart: false,
+            leave: Leave::Nothing,
         }
     }
 
@@ -207,6 +253,7 @@ impl Way {
                 [dice.roll(3) as usize],
             pause_turns,
             restart: pause_turns.is_some() && dice.roll(3) == 0,
+            leave: [Leave::Nothing, Leave::Root, Leave::Checkpoint][dice.roll(3) as usize],
         }
     }
 
@@ -219,7 +266,14 @@ impl Way {
             batch_turns: self.batch_turns,
             unloading: self.unloading,
             turns_by: TurnsBy::Host,
-            limits: Limits { queue_places_max: 2, ..Limits::default() },
+            limits: Limits {
+                queue_places_max: 2,
+                ports_max: 6,
+                depth_max: 3,
+                containers_max: 12,
+                message_bytes_max: MESSAGE_BYTES_MAX,
+                ..Limits::default()
+            },
             ..Settings::default()
         }
     }
@@ -231,20 +285,55 @@ struct Outcome {
     log: Vec<String>,
     root: Cid,
     containers: usize,
+    /// State roots that were made on the way, and checkpoints that were gone on from: these depend on the way.
+    cuts: u64,
+    moves: u64,
 }
 
 async fn open(store: &Arc<dyn Store>, way: Way, log: &Arc<Mutex<Vec<String>>>) -> Hypervisor {
+    start(Hypervisor::builder().shared_store(store.clone()), way, log).await
+}
+
+async fn start(builder: Builder, way: Way, log: &Arc<Mutex<Vec<String>>>) -> Hypervisor {
     let log = log.clone();
-    let builder = Hypervisor::builder().shared_store(store.clone()).settings(way.settings());
+    let builder =
+        builder.settings(way.settings()).register_container("gambler", NativeType::<Gambler>::new());
     let builder =
         builder.on_line(move |line| log.lock().unwrap().push(format!("{} {}", line.from, line.text)));
-    let hypervisor = builder.build().await.unwrap();
-    hypervisor.register_container("gambler", NativeType::<Gambler>::new());
-    hypervisor
+    builder.build().await.unwrap()
+}
+
+/// Makes a state root of what has run, if no turn of its last tick is still to come.
+async fn root_between(hypervisor: &Hypervisor, root: ContainerId, next: Ticks) -> u64 {
+    let made = hypervisor.create_state_root(&root, Ticks(next.0.saturating_sub(1))).await;
+    match made {
+        Ok(cid) => hypervisor.release_root(&cid).await.map(|()| 1).unwrap(),
+        Err(HypervisorError::CutPassed { .. }) => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Goes on from a checkpoint in another store, which has nothing but what came in a file.
+async fn moved(
+    hypervisor: Hypervisor,
+    way: Way,
+    log: &Arc<Mutex<Vec<String>>>,
+) -> (Arc<dyn Store>, Hypervisor) {
+    let mut car = tempfile::tempfile().unwrap();
+    let checkpoint = hypervisor.checkpoint().await.unwrap();
+    hypervisor.export_root(&checkpoint, car.try_clone().unwrap()).await.unwrap();
+    hypervisor.stop().await.unwrap();
+    car.rewind().unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    assert_eq!(everturn::import_car(&store, car, ImportLimits::default()).unwrap(), checkpoint);
+    let hypervisor = start(Hypervisor::resume(store.clone(), &checkpoint), way, log).await;
+    hypervisor.release_root(&checkpoint).await.unwrap();
+    (store, hypervisor)
 }
 
 async fn play(seed: u64, way: Way) -> Outcome {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let mut store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let (mut cuts, mut moves) = (0, 0);
     let log = Arc::<Mutex<Vec<String>>>::default();
     let mut hypervisor = open(&store, way, &log).await;
     // The first number is one that is not stillborn.
@@ -260,10 +349,17 @@ async fn play(seed: u64, way: Way) -> Outcome {
         let mut pause = Some(1);
         loop {
             let ran = hypervisor.run(Budget { turns: pause, ticks: None }).await.unwrap();
-            if ran.next.is_none() {
-                break;
-            }
+            let Some(next) = ran.next else { break };
             pause = way.pause_turns;
+            match way.leave {
+                Leave::Root => cuts += root_between(&hypervisor, root, next).await,
+                // Once for each input: it takes a while.
+                Leave::Checkpoint if moves <= input => {
+                    (store, hypervisor) = moved(hypervisor, way, &log).await;
+                    moves += 1;
+                }
+                Leave::Checkpoint | Leave::Nothing => {}
+            }
             if way.restart {
                 hypervisor.stop().await.unwrap();
                 hypervisor = open(&store, way, &log).await;
@@ -275,7 +371,7 @@ async fn play(seed: u64, way: Way) -> Outcome {
     hypervisor.stop().await.unwrap();
     assert_whole(&*store);
     let log = log.lock().unwrap().clone();
-    Outcome { log, root: cid, containers }
+    Outcome { log, root: cid, containers, cuts, moves }
 }
 
 /// When idle, every container but the root is bound in exactly one place, and its owners lead to the root.
@@ -307,7 +403,7 @@ fn programs() -> u64 {
 #[test]
 fn one_log_and_one_root_whatever_the_way() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut dice = Dice(1);
     for seed in 0..programs() {
         let lookahead = [1, 1, 7, 100_000][dice.roll(4) as usize];
@@ -323,6 +419,8 @@ fn one_log_and_one_root_whatever_the_way() {
             assert_eq!(outcome.log.len(), expected.log.len(), "program {seed}, {way:?}: one log is longer");
             assert_eq!(outcome.root, expected.root, "program {seed}, {way:?}");
             assert_eq!(outcome.containers, expected.containers, "program {seed}, {way:?}");
+            *counts.entry("roots on the way".into()).or_default() += outcome.cuts as usize;
+            *counts.entry("checkpoints gone on from".into()).or_default() += outcome.moves as usize;
         }
         count(&expected.log, &mut counts);
     }
@@ -332,23 +430,33 @@ fn one_log_and_one_root_whatever_the_way() {
     }
 }
 
-fn count(log: &[String], counts: &mut BTreeMap<&'static str, usize>) {
+/// Refusals that a native program can come to here. The types' names are not looked up, its calls are known to it, and a line that
+/// would tell of too many effects is one itself: `stories::limits` has these.
+const REFUSALS: [i32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17];
+
+fn count(log: &[String], counts: &mut BTreeMap<String, usize>) {
+    for code in REFUSALS {
+        let refused = log.iter().filter(|line| line.contains("  refused "));
+        let mark = format!(" {code}");
+        *counts.entry(format!("refusal {code:02}")).or_default() +=
+            refused.filter(|line| line.ends_with(&mark)).count();
+    }
     let kinds = [
         ("deliveries", " t"),
         ("moves", "  moved"),
         ("throws", " Exception "),
         ("refusals", "  refused"),
-        ("full queues", " 17"),
+        ("containers too many", "too-many-containers"),
         ("deletions", "  deleted"),
         ("closes", " Close "),
         ("calls", "  called"),
     ];
     for (name, mark) in kinds {
-        *counts.entry(name).or_default() += log.iter().filter(|line| line.contains(mark)).count();
+        *counts.entry(name.to_owned()).or_default() += log.iter().filter(|line| line.contains(mark)).count();
     }
     let ticks: Vec<&str> =
         log.iter().filter_map(|line| line.split_once(" t").map(|(_, rest)| rest)).collect();
     let tick = |text: &str| text.split(' ').next().map(str::to_owned);
     let ties = ticks.windows(2).filter(|pair| tick(pair[0]) == tick(pair[1])).count();
-    *counts.entry("ties").or_default() += ties;
+    *counts.entry("ties".to_owned()).or_default() += ties;
 }

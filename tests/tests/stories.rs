@@ -3,6 +3,7 @@
 
 mod blocks;
 mod defects;
+mod delays;
 mod limits;
 mod picture;
 mod primea;

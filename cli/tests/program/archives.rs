@@ -172,3 +172,21 @@ fn what_undo_can_no_longer_take_back_is_removed() {
     let blocks = |audit: &Value| audit["blocks"].as_u64().unwrap() - audit["doomed"].as_u64().unwrap();
     assert!(blocks(&second) < blocks(&first) * 3 / 2, "{first} and then {second}");
 }
+
+#[test]
+fn an_import_that_fails_leaves_a_folder_as_it_was() {
+    let world = lived_in();
+    succeed(&world, &["export", "state.car"]);
+    let mut car = fs::read(world.path("state.car")).unwrap();
+    car.truncate(car.len() - 1);
+    world.file("short.car", &car);
+    let failed = at(&world, "new", &["import", "short.car"]);
+    assert_ne!(failed.code, Some(0), "{failed:?}");
+    assert!(!world.path("new").exists(), "what was not there is not there");
+    fs::create_dir(world.path("empty")).unwrap();
+    assert_ne!(at(&world, "empty", &["import", "short.car"]).code, Some(0));
+    assert_eq!(fs::read_dir(world.path("empty")).unwrap().count(), 0, "what was empty is empty");
+    let root = world.root();
+    assert_ne!(world.everturn(&["import", "short.car", "--name", "other"]).code, Some(0));
+    assert_eq!(world.root(), root, "what was there stays");
+}

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::world::World;
+use crate::world::{Ran, World};
 
 fn world() -> World {
     let world = World::new();
@@ -36,6 +36,45 @@ fn a_module_is_not_loaded_into_a_living_heap() {
         assert!(ran.err.contains("--data DIR"), "{ran:?}");
     }
     assert_eq!(world.root(), root);
+}
+
+#[test]
+fn a_line_in_a_folder_of_a_module_is_told_what_to_do() {
+    let world = world();
+    world.everturn(&["run", "counter.wasm", "--message", "3"]);
+    let root = world.root();
+    for words in [&["eval", "1 + 1"][..], &["shell"]] {
+        let ran = world.everturn(words);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains("runs a WebAssembly module"), "{ran:?}");
+        assert!(ran.err.contains("everturn run FILE --message"), "{ran:?}");
+    }
+    assert_eq!(world.root(), root);
+}
+
+#[test]
+fn a_module_s_state_is_exported_and_lives_on_elsewhere() {
+    let world = world();
+    world.everturn(&["run", "counter.wasm", "--message", "3"]);
+    let exported = world.everturn(&["export", "state.car"]);
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    let at =
+        |data: &str, words: &[&str]| Ran::from(world.command_on(data, words).output().expect("it starts"));
+    for (data, words) in
+        [("found", &["import", "state.car"][..]), ("said", &["import", "state.car", "--type", "wasm"])]
+    {
+        let imported = at(data, words);
+        assert_eq!(
+            (imported.code, imported.out.trim_end()),
+            (Some(0), world.root().as_str()),
+            "{imported:?}"
+        );
+        let inspected = at(data, &["inspect"]);
+        assert!(inspected.out.contains("wasm"), "{inspected:?}");
+    }
+    let imported = at("wrong", &["import", "state.car", "--type", "js"]);
+    assert_ne!(imported.code, Some(0), "{imported:?}");
+    assert!(!world.path("wrong").exists(), "a folder that it made is gone");
 }
 
 #[test]
