@@ -5,6 +5,7 @@ mod archives;
 mod containers;
 mod determinism;
 mod dice;
+mod disk;
 mod engine;
 mod javascript;
 mod layers;
