@@ -1,10 +1,12 @@
 //! The benchmarks, one file each, in the order of the table.
 
 mod actors;
+mod counters;
 mod dirty;
 mod durable;
 mod heaps;
 mod many;
+mod million;
 mod native;
 mod reload;
 mod start;
@@ -19,32 +21,67 @@ use crate::world::Bed;
 pub(crate) struct Bench {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
+    pub(crate) asked: Asked,
     pub(crate) run: fn(&Bed, &mut Table) -> Result<(), Failure>,
 }
 
+/// When a benchmark is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// With all others, or when it is named.
+    Always,
+    /// Only when it is named: it takes long, or much memory.
+    ByName,
+}
+
 /// All of them.
-pub(crate) const BENCHES: [Bench; 9] = [
-    Bench { name: "warm", about: "a JS turn without a disk", run: warm::run },
+pub(crate) const BENCHES: [Bench; 11] = [
+    Bench { name: "warm", asked: Asked::Always, about: "a JS turn without a disk", run: warm::run },
     Bench {
         name: "durable",
+        asked: Asked::Always,
         about: "durable JS turns, under load and alone, and what they write",
         run: durable::run,
     },
     Bench {
         name: "dirty",
+        asked: Asked::Always,
         about: "a turn that dirties 10 pages of a large heap and of a small one",
         run: dirty::run,
     },
-    Bench { name: "throws", about: "turns that throw", run: throws::run },
-    Bench { name: "native", about: "the wasm engine against QuickJS compiled natively", run: native::run },
-    Bench { name: "reload", about: "waking a container that is only on the disk", run: reload::run },
-    Bench { name: "many", about: "a thousand containers in memory", run: many::run },
+    Bench { name: "throws", asked: Asked::Always, about: "turns that throw", run: throws::run },
+    Bench {
+        name: "native",
+        asked: Asked::Always,
+        about: "the wasm engine against QuickJS compiled natively",
+        run: native::run,
+    },
+    Bench {
+        name: "reload",
+        asked: Asked::Always,
+        about: "waking a container that is only on the disk",
+        run: reload::run,
+    },
+    Bench { name: "many", asked: Asked::Always, about: "a thousand containers in memory", run: many::run },
     Bench {
         name: "actors",
+        asked: Asked::Always,
         about: "containers that talk to each other, and roots of many",
         run: actors::run,
     },
-    Bench { name: "start", about: "the program's start", run: start::run },
+    Bench {
+        name: "counters",
+        asked: Asked::Always,
+        about: "native and wasm counters: a message, and a root over a thousand",
+        run: counters::run,
+    },
+    Bench {
+        name: "million",
+        asked: Asked::ByName,
+        about: "a million native containers on the disk: made, messaged, rooted, opened again",
+        run: million::run,
+    },
+    Bench { name: "start", asked: Asked::Always, about: "the program's start", run: start::run },
 ];
 
 /// A program that counts.

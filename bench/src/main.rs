@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::benches::{BENCHES, Bench};
+use crate::benches::{Asked, BENCHES, Bench};
 use crate::machine::Machine;
 use crate::table::Table;
 use crate::world::Bed;
@@ -37,7 +37,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Parser)]
 #[command(name = "everturn-bench")]
 struct Arguments {
-    /// Run only the benchmarks with these names
+    /// Run only the benchmarks with these names; some run only when they are named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Where the stores lie, on the disk to be measured
@@ -106,6 +106,9 @@ fn choose(names: &[String]) -> Result<Vec<&'static Bench>, Failure> {
     if let Some(stranger) = names.iter().find(|name| BENCHES.iter().all(|bench| bench.name != **name)) {
         return Err(format!("there is no benchmark {stranger:?}; --list shows their names").into());
     }
-    let is_chosen = |bench: &&Bench| names.is_empty() || names.iter().any(|name| name == bench.name);
+    let is_chosen = |bench: &&Bench| match names {
+        [] => bench.asked == Asked::Always,
+        names => names.iter().any(|name| name == bench.name),
+    };
     Ok(BENCHES.iter().filter(is_chosen).collect())
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use everturn::js::{JsOptions, JsType, ModuleCache, TrackerKind};
 use everturn::native::NativeType;
+use everturn::wasm::{WasmOptions, WasmType};
 use everturn::{
     ContainerId, DiskStore, Footprint, Hypervisor, Ipld, MemoryStore, Message, Receipt, Settings, Store,
 };
@@ -18,6 +19,8 @@ use crate::machine::Machine;
 use crate::process::thread_seconds;
 use crate::{Effort, Failure};
 
+/// The example of the guest interface.
+const COUNTER: &str = include_str!("../../containers/guest/examples/counter.wat");
 /// The name of the container that waits, and of its type.
 const GATE: &str = "gate";
 
@@ -26,13 +29,18 @@ pub(crate) struct Bed {
     pub(crate) folder: PathBuf,
     pub(crate) effort: Effort,
     pub(crate) js: JsType,
+    /// The example of a wasm counter.
+    pub(crate) counter: WasmType,
 }
 
 impl Bed {
     pub(crate) fn make(machine: &Machine, effort: Effort) -> Result<Bed, Failure> {
         let folder = machine.folder.clone();
         let js = engine(&folder, None)?;
-        Ok(Bed { folder, effort, js })
+        let cache = Some(ModuleCache::new(folder.join("modules")));
+        let wasm = WasmType::open(WasmOptions { cache, ..WasmOptions::default() })?;
+        let counter = wasm.with_module(&wat::parse_str(COUNTER)?)?;
+        Ok(Bed { folder, effort, js, counter })
     }
 
     /// The engine with a tracker of one's choice.
@@ -60,6 +68,11 @@ pub(crate) struct OnDisk {
 }
 
 impl OnDisk {
+    /// Closes the store; its folder stays until this is dropped.
+    pub(crate) fn close(self) -> TempDir {
+        self.folder
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -39,6 +39,28 @@ pub fn links(cid: &Cid, block: &[u8]) -> Result<BTreeSet<Cid>, StoreError> {
     }
 }
 
+/// As [`links`], in their order, repetitions included, each as the bytes of its CID.
+///
+/// # Errors
+/// As [`links`].
+pub fn links_as_they_stand<'a>(cid: &Cid, block: &'a [u8]) -> Result<Vec<&'a [u8]>, StoreError> {
+    match cid.codec() {
+        address::DAG_CBOR => {
+            node::links_as_they_stand(block).map_err(|error| damaged(cid, error.to_string()))
+        }
+        _ => links(cid, block).map(|_| Vec::new()),
+    }
+}
+
+/// A block as the store has it, on the word of the store's own check: not hashed. For what an address was read for
+/// before, or is only compared with.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn get_unhashed(reader: &dyn Reader, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError> {
+    reader.get(Space::Blocks, &key(cid))
+}
+
 /// Whether the store has a block; its bytes are not looked at.
 ///
 /// # Errors

@@ -12,6 +12,7 @@
 //!
 //! It does not know what a value means, nor how large it may be.
 
+mod compose;
 mod scan;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::Cid;
+
+pub use compose::{Composer, entries, items, map_of, order};
 
 /// Lists and maps that may lie in one another. A value embedded in another node counts with the levels around it, so
 /// what comes from a guest is better embedded as bytes. The limit stays below that of `serde_ipld_dagcbor` (256
@@ -60,10 +63,17 @@ pub fn validate(bytes: &[u8]) -> Result<(), NodeError> {
 /// # Errors
 /// As [`validate`].
 pub fn links(bytes: &[u8]) -> Result<BTreeSet<Cid>, NodeError> {
-    let mut links = BTreeSet::new();
-    scan::value(bytes, &mut |link| {
-        links.insert(link);
-    })?;
+    let unread = |error: cid::Error| NodeError::Shape(error.to_string());
+    links_as_they_stand(bytes)?.into_iter().map(|link| Cid::try_from(link).map_err(unread)).collect()
+}
+
+/// The links of a node in their order, repetitions included, each as the bytes of its CID.
+///
+/// # Errors
+/// As [`validate`].
+pub fn links_as_they_stand(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
+    let mut links = Vec::new();
+    scan::value(bytes, &mut |link| links.push(link))?;
     Ok(links)
 }
 

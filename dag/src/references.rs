@@ -11,10 +11,11 @@
 //! | `p`, CID | how often it is pinned: u64, big-endian |
 //! | `c`, CID | references beyond the first: u64, big-endian; absent for none |
 //! | `d`, CID | empty: nothing refers to the block, it is to go |
+//! | `l`, `u`, CID | the block that this one [leans on](leans), and the one that leans on it |
 //!
 //! Invariants, after every batch:
 //! 1. The references of an address are its holds, one for its pins, and one for each block that is there and links to
-//!    it. A block counts once however often it repeats a link.
+//!    it. A block counts once however often it repeats a link, and not at all if the block that it leans on has it too.
 //! 2. A block that is there has `c` = references - 1, or `d` if it has none. An address without a block has `c` =
 //!    references: a link may lead outside (a CID that is data).
 //! 3. What goes into the store goes through [`References::settle`], from one writer.
@@ -22,6 +23,7 @@
 //! Most blocks have one reference, and no row here. What a block means is not known here.
 
 mod audit;
+mod leans;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,8 @@ const HOLD: u8 = b'h';
 const PIN: u8 = b'p';
 const COUNT: u8 = b'c';
 const DOOMED: u8 = b'd';
+const BASE: u8 = b'l';
+const LEANER: u8 = b'u';
 
 /// Blocks that one batch takes away at most; the rest waits for [`References::reclaim`].
 pub const STEP_BLOCKS_MAX: usize = 1024;
@@ -164,6 +168,9 @@ impl References {
             let (was, is) = (named(&key, before.as_deref())?, named(&key, after.as_deref())?);
             if was != is {
                 is.into_iter().for_each(|cid| tally.refer(cid));
+                if let (Some(is), Some(was)) = (is, was) {
+                    tally.follow(is, was);
+                }
                 released.extend(was);
             }
             match after {

@@ -18,7 +18,8 @@ use everturn_dag::address::{self, DAG_CBOR, RAW, Verdict};
 use everturn_dag::car::{CarError, CarReader, CarWriter};
 use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks};
 
-use crate::HypervisorError;
+use crate::shards::Wrong;
+use crate::{HypervisorError, port_map};
 use parts::{Kind, Part, parts};
 
 /// Bytes of blocks that enter a store in one batch, roughly.
@@ -143,6 +144,9 @@ pub(crate) fn walk_from(
         let block = load(&part.cid)?;
         visit(&part.cid, &block)?;
         open.extend(parts(part, &block)?.into_iter().rev());
+        if part.kind == Kind::Ports {
+            port_map::check(&part.cid, &mut |cid| load(cid))?;
+        }
     }
     Ok(())
 }
@@ -231,6 +235,9 @@ impl<R: Read + Seek> Checked<R> {
                 }
             }
         }
+        for ports in seen.iter().filter(|part| part.kind == Kind::Ports) {
+            port_map::check(&ports.cid, &mut |cid| self.block(cid))?;
+        }
         Ok(order)
     }
 
@@ -261,6 +268,18 @@ pub(crate) fn is_checkpoint(reader: &dyn Reader, root: &Cid) -> Result<bool, Hyp
 impl From<ArchiveError> for HypervisorError {
     fn from(error: ArchiveError) -> Self {
         HypervisorError::Archive(Box::new(error))
+    }
+}
+
+impl From<Wrong> for ArchiveError {
+    fn from(Wrong { cid, what }: Wrong) -> Self {
+        ArchiveError::Malformed { cid, what }
+    }
+}
+
+impl From<Wrong> for HypervisorError {
+    fn from(wrong: Wrong) -> Self {
+        ArchiveError::from(wrong).into()
     }
 }
 

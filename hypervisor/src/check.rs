@@ -130,7 +130,7 @@ fn check_facts(reader: &dyn Reader, audit: &mut Audit) {
     audit.note(configuration);
 }
 
-/// State and marks belong to containers that are there.
+/// State and marks belong to containers that are there, and marks are marks.
 fn check_rows(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
     for space in [Space::State, Space::Stale] {
         let mut lost = BTreeSet::new();
@@ -138,6 +138,9 @@ fn check_rows(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
             let id = key.first_chunk::<32>().map(|id| ContainerId::from_bytes(*id));
             if id.is_none_or(|id| !records.records.contains_key(&id)) {
                 lost.insert(id);
+            }
+            if space == Space::Stale && keys::parse_stale(key).is_none() {
+                audit.problem(format!("a key of {} bytes in stale marks nothing", key.len()));
             }
             true
         });

@@ -6,7 +6,7 @@
 //!  root: [{id, link, type}...],                         the root containers, by id
 //!  runtime: {containers: link, meta: {key: value}}}     what is under way
 //! ```
-//! `containers` links to a [sharded map](shards) with an entry `{id, key, link, rows}` for everything that has an id, containers
+//! `containers` links to a [sharded map](crate::shards) with an entry `{id, key, link, rows}` for everything that has an id, containers
 //! and channels: the id as link and as bytes, a container's state node, and its rows of the runtime space by the end of
 //! their keys. Rows are taken as they are, whatever they hold.
 //!
@@ -14,18 +14,17 @@
 //! 1. A checkpoint depends on what is durable alone, so it is the same on every machine.
 //! 2. A resume ends with the batch that writes the runtime rows; before, the store has no containers.
 
-mod shards;
-
 use std::collections::BTreeMap;
 
 use everturn_dag::address::node_cid;
-use everturn_dag::{Batch, Cid, Ipld, Reader, Space, StoreError, blocks, references};
+use everturn_dag::{Batch, Cid, Ipld, Reader, Space, StoreError, blocks, node, references};
 use everturn_exo_interface::{BlockReader, RuntimeRecord};
 use everturn_port_manager::ContainerId;
 
 use crate::core::Types;
 use crate::keys::{self, Configuration};
 use crate::restore::state_node;
+use crate::shards::{self, Key, Walk};
 use crate::writer::Writer;
 use crate::{HypervisorError, archive};
 
@@ -41,25 +40,36 @@ impl Writer {
     /// Writes the checkpoint of what is durable with the batch, and pins it.
     pub(crate) fn checkpoint(&mut self) -> Result<Cid, HypervisorError> {
         let all = everything(&*self.store)?;
+        // The roots first: what they own is done with them. The others are in flight, or about to end.
+        let mut rest = Vec::new();
         for id in all.keys() {
-            if record(&*self.store, *id)?.is_some() {
-                self.flush(*id)?;
+            match keys::read_record(&*self.store, *id)? {
+                Some(record) if record.holder.is_none() => self.flush(*id)?,
+                Some(_) => rest.push(*id),
+                None => {}
             }
+        }
+        for id in rest {
+            self.flush(id)?;
         }
         let mut batch = Batch::new();
         let (mut root, mut entries) = (Vec::new(), Vec::new());
         for (id, rows) in all {
             let link = references::held(&*self.store, &keys::newest_node(id))?;
-            if let Some(record) = record(&*self.store, id)?.filter(|record| record.holder.is_none()) {
+            if let Some(record) =
+                keys::read_record(&*self.store, id)?.filter(|record| record.holder.is_none())
+            {
                 root.push(map([
                     ("id", link_or_null(id.cid())),
                     ("link", link_or_null(link)),
                     ("type", Ipld::String(record.container_type.to_string())),
                 ]));
             }
-            entries.push((*id.as_bytes(), entry(id, link, rows)?));
+            entries
+                .push((*id.as_bytes(), keys::encode("an entry of a checkpoint", &entry(id, link, rows)?)?));
         }
-        let containers = shards::write(&entries, &mut |block| put(&mut batch, &block))?;
+        let containers =
+            shards::write(&entries, &mut |block| Ok::<_, StoreError>(put_block(&mut batch, block)))?;
         let runtime = map([("containers", Ipld::Link(containers)), ("meta", meta(&*self.store)?)]);
         let configuration: Ipld = match self.store.get(Space::Meta, keys::CONFIGURATION)? {
             Some(bytes) => keys::decode("the configuration", &bytes)?,
@@ -86,19 +96,16 @@ impl Writer {
         let parts = Parts::read(&blocks, checkpoint)?;
         self.clear_state()?;
         let (mut batch, mut last) = (Batch::new(), Batch::new());
-        let mut failed = None;
-        shards::read(&parts.containers, &|cid| blocks.block(cid), &mut |key, entry| {
-            let resumed = resume_entry(types, &blocks, key, entry, &mut batch, &mut last);
-            let written = resumed.and_then(|()| match batch.bytes() >= BATCH_BYTES {
+        let mut resume = |key, entry: &[u8]| {
+            let entry = keys::decode("an entry of a checkpoint", entry)?;
+            resume_entry(types, &blocks, key, entry, &mut batch, &mut last)?;
+            match batch.bytes() >= BATCH_BYTES {
                 true => Ok(self.write(std::mem::take(&mut batch))?),
-                false => Ok(()),
-            });
-            failed = written.err();
-            failed.is_none()
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
+                false => Ok::<_, HypervisorError>(()),
+            }
+        };
+        let mut load = |cid: &Cid| Ok(blocks.block(cid)?);
+        Walk { load: &mut load, key_of: &key_of, visit: &mut resume }.read(&parts.containers)?;
         for (key, value) in &parts.meta {
             last.put(Space::Meta, key.as_bytes(), keys::encode("a fact of a checkpoint", value)?);
         }
@@ -198,7 +205,8 @@ fn resume_entry(
             let record: RuntimeRecord = keys::decode("a record of a checkpoint", &bytes)?;
             let Some(Ipld::Link(node)) = fields.get("link") else { return Err(wrong().into()) };
             if record.born {
-                let own = state_node(blocks, *node)?;
+                let mut own = state_node(blocks, *node)?;
+                own.retain(|name, _| name != "nonce" && name != "ports");
                 let mut writer = keys::RowChanges { batch: &mut *batch, id };
                 types.get(&record.container_type)?.import(&own, &mut writer, blocks)?;
             }
@@ -242,11 +250,6 @@ fn everything(reader: &dyn Reader) -> Result<BTreeMap<ContainerId, Rows>, StoreE
     Ok(all)
 }
 
-fn record(reader: &dyn Reader, id: ContainerId) -> Result<Option<RuntimeRecord>, StoreError> {
-    let bytes = reader.get(Space::Runtime, &keys::record(id))?;
-    bytes.map(|bytes| keys::decode(&format!("the record of container {id}"), &bytes)).transpose()
-}
-
 fn entry(id: ContainerId, link: Option<Cid>, rows: Rows) -> Result<Ipld, StoreError> {
     let decode = |(end, bytes): (String, Vec<u8>)| Ok((end, keys::decode("a runtime row", &bytes)?));
     let rows: BTreeMap<String, Ipld> = rows.into_iter().map(decode).collect::<Result<_, StoreError>>()?;
@@ -274,10 +277,21 @@ fn meta(reader: &dyn Reader) -> Result<Ipld, StoreError> {
 }
 
 fn put(batch: &mut Batch, node: &Ipld) -> Result<Cid, StoreError> {
-    let block = keys::encode("a part of a checkpoint", node)?;
+    Ok(put_block(batch, keys::encode("a part of a checkpoint", node)?))
+}
+
+fn put_block(batch: &mut Batch, block: Vec<u8>) -> Cid {
     let cid = node_cid(&block);
     batch.put(Space::Blocks, blocks::key(&cid), block);
-    Ok(cid)
+    cid
+}
+
+/// The key of an entry: its id's bytes.
+fn key_of(entry: &[u8]) -> Option<Key> {
+    let fields = node::entries(entry).ok()?;
+    let (_, key) = fields.into_iter().find(|(name, _)| *name == "key")?;
+    let Ipld::Bytes(key) = node::decode(key).ok()? else { return None };
+    key.try_into().ok()
 }
 
 fn map<const N: usize>(fields: [(&str, Ipld); N]) -> Ipld {

@@ -17,7 +17,7 @@ mod runner;
 mod turns;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -61,7 +61,7 @@ const BATCH_TURNS: u32 = 256;
 /// Turns after which the core waits for the committer rather than let a batch grow.
 const BATCH_TURNS_MAX: u32 = 65_536;
 /// Containers whose savepoint bytes stay in memory after a commit, the most recently used ones.
-const HOT_MAX: usize = 64;
+const HOT_MAX: u64 = 64;
 
 /// Requests that wait for the schedule to pass a tick.
 enum Pending {
@@ -114,8 +114,10 @@ pub(crate) struct Core {
     commits: SyncSender<Commit>,
     in_flight: u64,
     cut: u64,
+    /// The batch that brings containers whose states nobody has in memory: nothing runs before it is in the store.
+    arriving: Option<u64>,
     newest: BTreeMap<ContainerId, u64>,
-    hot: VecDeque<ContainerId>,
+    hot: Residents,
     residents: Residents,
 }
 
@@ -176,8 +178,9 @@ impl Core {
             commits,
             in_flight: 0,
             cut: 0,
+            arriving: None,
             newest: BTreeMap::new(),
-            hot: VecDeque::new(),
+            hot: Residents::default(),
             residents: Residents::default(),
         };
         core.read_runtime()?;
@@ -201,6 +204,7 @@ impl Core {
         self.join_gauges();
         self.owned = self.running.values().map(|exo| u64::from(exo.record().holder.is_some())).sum();
         for (id, exo) in &mut self.running {
+            exo.ports_mut().take_rebound();
             exo.ports_read();
             self.schedule.extend(exo.ports().next().map(|head| (head.at, *id)));
         }
@@ -271,7 +275,8 @@ impl Core {
     fn may_work(&self) -> bool {
         let batch_turns = self.runner.settings.batch_turns.unwrap_or(BATCH_TURNS_MAX);
         let unloading = self.runner.settings.unloading == Unloading::EveryTurn && self.in_flight > 0;
-        self.open.turns < batch_turns && !self.has_its_bytes() && !unloading
+        let waits = unloading || self.arriving.is_some();
+        self.open.turns < batch_turns && !self.has_its_bytes() && !waits
     }
 
     fn should_cut(&self, idle: bool) -> bool {
@@ -294,8 +299,10 @@ impl Core {
             open.touched.iter().copied().filter(|id| self.running.contains_key(id)).collect();
         self.cut += 1;
         tracing::trace!(target: "everturn::path", batch = self.cut, turns = open.turns, "Cut");
+        let mut marked = BTreeSet::new();
         for id in &touched {
             self.commit_container(*id, &mut open.batch)?;
+            self.mark_stale(*id, &mut marked, &mut open.batch);
             self.newest.insert(*id, self.cut);
         }
         for id in self.loose.take_changed() {
@@ -331,19 +338,27 @@ impl Core {
 
     fn commit_container(&mut self, id: ContainerId, batch: &mut Batch) -> Result<(), HypervisorError> {
         let Some(exo) = self.running.get_mut(&id) else { return Ok(()) };
-        self.runner.commit(exo, batch)?;
-        // An owner that is gone already needs no mark: its children are about to end.
-        let mut stale = self.running.get(&id);
-        while let Some(exo) = stale {
-            batch.put(Space::Stale, keys::record(exo.id()), []);
-            stale = exo.record().holder.and_then(|owner| self.running.get(&owner));
+        self.runner.commit(exo, batch)
+    }
+
+    /// Marks the state node of a container, and of all that own it, as older than the state. `marked` are done already.
+    fn mark_stale(&self, mut id: ContainerId, marked: &mut BTreeSet<ContainerId>, batch: &mut Batch) {
+        while marked.insert(id) {
+            let holder = self.running.get(&id).and_then(|exo| exo.record().holder);
+            let Some(owner) = holder.and_then(|holder| self.running.get(&holder)) else {
+                return batch.put(Space::Stale, keys::record(id), []);
+            };
+            // One in flight has no name.
+            let name = owner.ports().name_of(PortId::container(id)).map_or("", |name| name.as_str());
+            batch.put(Space::Stale, keys::stale_child(owner.id(), id), name);
+            id = owner.id();
         }
-        Ok(())
     }
 
     /// A batch is durable.
     fn settled(&mut self, number: u64, touched: Vec<ContainerId>) {
         self.in_flight -= 1;
+        self.arriving = self.arriving.filter(|arriving| *arriving != number);
         for id in touched {
             if self.newest.get(&id) != Some(&number) {
                 continue;
@@ -353,8 +368,7 @@ impl Core {
                 self.settle(id, Unload::Now);
                 continue;
             }
-            self.hot.retain(|other| *other != id);
-            self.hot.push_back(id);
+            self.hot.used(id, 1);
             let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
             if let Some(footprint) = footprint {
                 self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
@@ -363,14 +377,13 @@ impl Core {
         if let Unloading::Above { bytes } = self.runner.settings.unloading {
             // One that changed since is noted again when that is settled.
             while let Some(coldest) = self.residents.pop_above(bytes) {
-                self.hot.retain(|other| *other != coldest);
+                self.hot.gone(coldest);
                 if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
                     self.settle(coldest, Unload::Now);
                 }
             }
         }
-        while self.hot.len() > HOT_MAX {
-            let Some(coldest) = self.hot.pop_front() else { break };
+        while let Some(coldest) = self.hot.pop_above(HOT_MAX) {
             if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
                 self.settle(coldest, Unload::Never);
             }

@@ -9,7 +9,9 @@
 //! | runtime | id `f`, and the end of a channel | dag-cbor `Port` that is loose: bound nowhere |
 //! | runtime | id `p` name | dag-cbor `Port` that the container has bound |
 //! | state | id, the container's own key | the container's own value |
-//! | stale | id | empty: the state node is older than the state |
+//! | stale | id | empty: the state node of a container that nobody owns is older than its state |
+//! | stale | id `c` child | the name of the port: the state node of what it leads to is older than its state |
+//! | stale | id `p` name | empty: another port is bound there than the state node says, or none |
 //! | blocks | CID | the block |
 //! | references | holds, counts | [`references`] |
 //!
@@ -19,7 +21,7 @@
 use std::collections::BTreeMap;
 
 use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
-use everturn_exo_interface::{BlockReader, OwnLimits, StateReader, StateWriter};
+use everturn_exo_interface::{BlockReader, OwnLimits, RuntimeRecord, StateReader, StateWriter};
 use everturn_port_manager::{ContainerId, End, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -68,6 +70,44 @@ pub(crate) fn loose(id: PortId) -> Vec<u8> {
 
 pub(crate) fn port(id: ContainerId, name: &PortName) -> Vec<u8> {
     [id.as_bytes(), &b"p"[..], name.as_str().as_bytes()].concat()
+}
+
+/// The mark of a container whose state node is stale, under its owner.
+pub(crate) fn stale_child(owner: ContainerId, id: ContainerId) -> Vec<u8> {
+    [owner.as_bytes(), &b"c"[..], id.as_bytes()].concat()
+}
+
+/// The mark of a port that is not bound as the state node says.
+pub(crate) fn stale_port(id: ContainerId, name: &PortName) -> Vec<u8> {
+    [id.as_bytes(), &b"p"[..], name.as_str().as_bytes()].concat()
+}
+
+/// What a key of the stale space marks.
+pub(crate) enum StaleKey {
+    /// The container itself.
+    Own,
+    /// Something that it owns.
+    Child(ContainerId),
+    /// One of its ports.
+    Port(PortName),
+}
+
+/// Reads a mark: whose it is, and of what.
+pub(crate) fn parse_stale(key: &[u8]) -> Option<(ContainerId, StaleKey)> {
+    let (id, kind) = key.split_first_chunk::<32>()?;
+    let of = match kind {
+        b"" => StaleKey::Own,
+        [b'c', child @ ..] => StaleKey::Child(ContainerId::from_bytes(child.try_into().ok()?)),
+        [b'p', name @ ..] => StaleKey::Port(PortName::new(std::str::from_utf8(name).ok()?).ok()?),
+        _ => return None,
+    };
+    Some((ContainerId::from_bytes(*id), of))
+}
+
+/// A container's runtime record.
+pub(crate) fn read_record(reader: &dyn Reader, id: ContainerId) -> Result<Option<RuntimeRecord>, StoreError> {
+    let bytes = reader.get(Space::Runtime, &record(id))?;
+    bytes.map(|bytes| decode(&format!("the record of container {id}"), &bytes)).transpose()
 }
 
 /// Visits the ports that a container has bound, by name.

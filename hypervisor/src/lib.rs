@@ -17,8 +17,10 @@ mod error;
 mod flush;
 mod handle;
 mod keys;
+mod port_map;
 mod receipt;
 mod restore;
+mod shards;
 mod transfer;
 mod writer;
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use everturn_dag::{Batch, Cid, Ipld, Store, references};
 use everturn_exo_interface::{BlockReader, OwnLimits, RuntimeRecord};
-use everturn_port_manager::{
-    Bindings, ContainerId, End, Life, Loose, Nonce, Port, PortManager, PortName, PortRef, Ticks,
-};
+use everturn_port_manager::{Bindings, ContainerId, Life, Loose, Nonce, Port, PortManager, PortRef, Ticks};
 
 use crate::core::Types;
+use crate::port_map::{self, Leads};
 use crate::{HypervisorError, keys};
 
 /// What a state root's containers need in the store, and their runtime records.
@@ -45,7 +44,7 @@ pub(crate) fn plan(
     let mut open = vec![(id, container_type, None, 0, root)];
     while let Some((id, container_type, parent, depth, node)) = open.pop() {
         let mut fields = state_node(&blocks, node)?;
-        let (ports, children) = ports(&mut fields).ok_or_else(|| not_a_node(node))?;
+        let (ports, children) = ports(node, &mut fields, &blocks)?;
         types.get(&container_type)?.import(
             &fields,
             &mut keys::RowChanges { batch: &mut plan.batch, id },
@@ -98,34 +97,37 @@ fn not_a_node(node: Cid) -> HypervisorError {
 
 type Children = Vec<(PortRef, Cid)>;
 
-fn ports(fields: &mut BTreeMap<String, Ipld>) -> Option<(PortManager, Children)> {
+/// The nonce of a state node.
+fn nonce(fields: &mut BTreeMap<String, Ipld>) -> Option<Nonce> {
     let Ipld::List(nonce) = fields.remove("nonce")? else { return None };
-    let nonce = nonce.iter().try_fold(0u64, |sum, byte| match byte {
+    let number = nonce.iter().try_fold(0u64, |sum, byte| match byte {
         Ipld::Integer(byte @ 0..=255) => Some(sum.checked_mul(256)? + *byte as u64),
         _ => None,
     })?;
-    let Ipld::Map(ports) = fields.remove("ports")? else { return None };
-    let mut manager = PortManager::default();
-    let bindings = Bindings { nonce: Nonce(nonce), changed: BTreeMap::new() };
-    manager.apply(bindings, &mut Loose::default(), Ticks::ZERO);
-    let mut children = Vec::new();
-    for (name, port) in ports {
-        let Ipld::Map(port) = port else { return None };
-        let (Ipld::Link(id), Ipld::String(container_type)) = (port.get("id")?, port.get("type")?) else {
-            return None;
-        };
-        let id = ContainerId::from_cid(id)?;
-        let mut bound = Port::new(PortRef::container(id, container_type.as_str()));
-        match (port.get("end"), port.get("link")) {
-            (Some(Ipld::Integer(end)), None) => {
-                bound.reference = PortRef::channel(id, End::try_from(u8::try_from(*end).ok()?).ok()?);
-            }
-            (None, Some(Ipld::Link(link))) => children.push((bound.reference.clone(), *link)),
+    Some(Nonce(number))
+}
+
+/// The ports of a state node, and the states of those that are children.
+fn ports(
+    node: Cid,
+    fields: &mut BTreeMap<String, Ipld>,
+    blocks: &dyn BlockReader,
+) -> Result<(PortManager, Children), HypervisorError> {
+    let (Some(nonce), Some(ports)) = (nonce(fields), fields.remove("ports")) else {
+        return Err(not_a_node(node));
+    };
+    let (mut manager, mut children) = (PortManager::default(), Vec::new());
+    manager.apply(Bindings { nonce, changed: BTreeMap::new() }, &mut Loose::default(), Ticks::ZERO);
+    port_map::read(&node, &ports, &mut |cid| Ok(blocks.block(cid)?), &mut |name, entry| {
+        let mut bound = Port::new(entry.reference().ok_or_else(|| not_a_node(node))?);
+        match entry.leads {
+            Leads::To(Some(state)) => children.push((bound.reference.clone(), state)),
             // Its container was gone already.
-            (None, Some(Ipld::Null)) => bound.life = Life::Closed,
-            _ => return None,
+            Leads::To(None) => bound.life = Life::Closed,
+            Leads::Channel(_) => {}
         }
-        manager.put(PortName::new(&name).ok()?, bound);
-    }
-    Some((manager, children))
+        manager.put(name, bound);
+        Ok::<_, HypervisorError>(())
+    })?;
+    Ok((manager, children))
 }

@@ -110,9 +110,15 @@ impl Writer {
 
     /// Writes the state root of a container and pins it.
     pub(crate) fn state_root(&mut self, id: ContainerId) -> Result<Cid, HypervisorError> {
-        let (cid, batch) = flush::state_root(&*self.store, &self.types, id)?;
+        let (cid, batch) = self.state_node(id)?;
         self.pin_written(cid, batch)?;
         Ok(cid)
+    }
+
+    /// The state node of a container, brought up to date, and the rest of what has to be written for it.
+    fn state_node(&mut self, id: ContainerId) -> Result<(Cid, Batch), HypervisorError> {
+        let (store, types) = (self.store.clone(), self.types.clone());
+        flush::state_root(&*store, &types, id, &mut |batch| self.write(batch))
     }
 
     /// Writes a root and pins it.
@@ -123,7 +129,7 @@ impl Writer {
 
     /// Brings the state node of a container up to date.
     pub(crate) fn flush(&mut self, id: ContainerId) -> Result<(), HypervisorError> {
-        let (_, batch) = flush::state_root(&*self.store, &self.types, id)?;
+        let (_, batch) = self.state_node(id)?;
         Ok(self.write(batch)?)
     }
 
@@ -168,7 +174,9 @@ impl Writer {
             batch.delete(Space::Runtime, key.to_vec());
             true
         })?;
-        batch.delete(Space::Stale, keys::record(id));
-        Ok(())
+        self.store.scan(Space::Stale, id.as_bytes(), &mut |key, _| {
+            batch.delete(Space::Stale, key.to_vec());
+            true
+        })
     }
 }

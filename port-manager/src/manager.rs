@@ -4,7 +4,8 @@
 //! 1. A name binds one port, and a port is bound under one name.
 //! 2. `heads` holds the head of every queue that is not empty, and nothing else.
 //! 3. The order between heads is total: no two ports have the same name.
-//! 4. `touched` holds the name of every port that differs from what was last taken down as durable.
+//! 4. `touched` holds the name of every port that differs from what was last taken down as durable, `rebound` those under
+//!    which another port is bound than then, or what a port leads to has gone.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,7 @@ pub struct PortManager {
     names: BTreeMap<PortId, PortName>,
     heads: BTreeSet<Head>,
     touched: BTreeSet<PortName>,
+    rebound: BTreeSet<PortName>,
 }
 
 /// The durable part beside the ports; the indexes are made from it.
@@ -153,6 +155,9 @@ impl PortManager {
     pub fn push_port(&mut self, id: PortId, delivery: Delivery) -> Result<(), Box<Delivery>> {
         let bound = self.names.get(&id).and_then(|name| Some((name, self.ports.get_mut(name)?)));
         let Some((name, port)) = bound else { return Err(Box::new(delivery)) };
+        if delivery.kind == Kind::Close {
+            self.rebound.insert(name.clone());
+        }
         if port.queue.is_empty() {
             port.queue.push(delivery);
             self.heads.extend(port.queue.front().map(|first| head(first, Source::Named(name.clone()))));
@@ -223,6 +228,7 @@ impl PortManager {
     /// Binds a port as it is: one that was read from a store.
     pub fn put(&mut self, name: PortName, port: Port) {
         self.touched.insert(name.clone());
+        self.rebound.insert(name.clone());
         self.names.insert(port.reference.port_id(), name.clone());
         self.ports.insert(name.clone(), port);
         self.note_head(Source::Named(name));
@@ -263,9 +269,15 @@ impl PortManager {
         std::mem::take(&mut self.touched)
     }
 
+    /// The names under which something else is bound than when they were taken last, or a port that leads nowhere since.
+    pub fn take_rebound(&mut self) -> BTreeSet<PortName> {
+        std::mem::take(&mut self.rebound)
+    }
+
     fn take(&mut self, name: &PortName) -> Option<Port> {
         let port = self.ports.remove(name)?;
         self.touched.insert(name.clone());
+        self.rebound.insert(name.clone());
         self.names.remove(&port.reference.port_id());
         if let Some(first) = port.queue.front() {
             self.heads.remove(&head(first, Source::Named(name.clone())));

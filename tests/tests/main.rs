@@ -19,6 +19,7 @@ mod ports;
 mod power;
 mod rollback;
 mod roots;
+mod scale;
 mod seeds;
 mod stories;
 mod tidy;

@@ -11,20 +11,47 @@ const LIST: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
 
-/// Scans one value; `visit` sees each link.
-pub(super) fn value(bytes: &[u8], visit: &mut dyn FnMut(Cid)) -> Result<(), NodeError> {
+/// How an address of the usual form begins: CIDv1, dag-cbor or raw, sha2-256. 32 bytes of digest follow.
+const USUAL: [[u8; 4]; 2] = [[0x01, 0x71, 0x12, 0x20], [0x01, 0x55, 0x12, 0x20]];
+const USUAL_BYTES: usize = 36;
+
+/// Scans one value; `visit` sees each link, as the bytes of a CID.
+pub(super) fn value<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Result<(), NodeError> {
     let mut scan = Scan { bytes, at: 0, visit };
     scan.item(0)?;
-    if scan.at < bytes.len() {
-        return Err(NodeError::Trailing { at: scan.at });
+    scan.end()
+}
+
+/// Scans one map; `visit` sees each of its own keys, and the bytes of its value.
+pub(super) fn map<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a str, &'a [u8])) -> Result<(), NodeError> {
+    let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
+    let head = scan.byte()?;
+    if head >> 5 != MAP {
+        return Err(NodeError::Shape("a map is expected".to_owned()));
     }
-    Ok(())
+    scan.entries(head, 0, 0, visit)?;
+    scan.end()
+}
+
+/// Scans one list; `visit` sees the bytes of each of its own items.
+pub(super) fn list<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Result<(), NodeError> {
+    let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
+    let head = scan.byte()?;
+    if head >> 5 != LIST {
+        return Err(NodeError::Shape("a list is expected".to_owned()));
+    }
+    for _ in 0..scan.argument(head)? {
+        let from = scan.at;
+        scan.item(1)?;
+        visit(&bytes[from..scan.at]);
+    }
+    scan.end()
 }
 
 struct Scan<'a, 'v> {
     bytes: &'a [u8],
     at: usize,
-    visit: &'v mut dyn FnMut(Cid),
+    visit: &'v mut dyn FnMut(&'a [u8]),
 }
 
 impl<'a> Scan<'a, '_> {
@@ -36,7 +63,7 @@ impl<'a> Scan<'a, '_> {
             BYTES => self.run(head).map(drop),
             TEXT => self.text(head).map(drop),
             LIST => self.list(head, depth, at),
-            MAP => self.map(head, depth, at),
+            MAP => self.entries(head, depth, at, &mut |_, _| {}),
             TAG => self.link(head, at),
             _ => self.simple(head, at),
         }
@@ -52,11 +79,25 @@ impl<'a> Scan<'a, '_> {
         Ok(())
     }
 
-    fn map(&mut self, head: u8, depth: usize, at: usize) -> Result<(), NodeError> {
+    fn end(&self) -> Result<(), NodeError> {
+        match self.at < self.bytes.len() {
+            true => Err(NodeError::Trailing { at: self.at }),
+            false => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn entries(
+        &mut self,
+        head: u8,
+        depth: usize,
+        at: usize,
+        visit: &mut dyn FnMut(&'a str, &'a [u8]),
+    ) -> Result<(), NodeError> {
         if depth >= DEPTH_MAX {
             return Err(NodeError::TooDeep { at });
         }
-        let mut previous: Option<&[u8]> = None;
+        let mut previous: Option<&str> = None;
         for _ in 0..self.argument(head)? {
             let at = self.at;
             let head = self.byte()?;
@@ -79,7 +120,9 @@ impl<'a> Scan<'a, '_> {
                 }
             }
             previous = Some(key);
+            let from = self.at;
             self.item(depth + 1)?;
+            visit(key, &self.bytes[from..self.at]);
         }
         Ok(())
     }
@@ -94,17 +137,14 @@ impl<'a> Scan<'a, '_> {
         if head >> 5 != BYTES {
             return Err(bad);
         }
-        let Some((0, mut cid)) = self.run(head)?.split_first().map(|(first, rest)| (*first, rest)) else {
+        let Some((0, cid)) = self.run(head)?.split_first().map(|(first, rest)| (*first, rest)) else {
             return Err(bad);
         };
-        let length = cid.len();
-        match Cid::read_bytes(&mut cid) {
-            Ok(read) if cid.is_empty() && read.encoded_len() == length => {
-                (self.visit)(read);
-                Ok(())
-            }
-            _ => Err(bad),
+        if !is_cid(cid) {
+            return Err(bad);
         }
+        (self.visit)(cid);
+        Ok(())
     }
 
     fn simple(&mut self, head: u8, at: usize) -> Result<(), NodeError> {
@@ -125,10 +165,10 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
-    fn text(&mut self, head: u8) -> Result<&'a [u8], NodeError> {
+    fn text(&mut self, head: u8) -> Result<&'a str, NodeError> {
         let run = self.run(head)?;
         match std::str::from_utf8(run) {
-            Ok(_) => Ok(run),
+            Ok(text) => Ok(text),
             Err(_) => Err(NodeError::Forbidden { at: self.at - run.len(), what: "text that is not UTF-8" }),
         }
     }
@@ -174,4 +214,13 @@ impl<'a> Scan<'a, '_> {
         self.at += 1;
         Ok(byte)
     }
+}
+
+/// Whether bytes are one CID and nothing else.
+fn is_cid(bytes: &[u8]) -> bool {
+    if bytes.len() == USUAL_BYTES && USUAL.iter().any(|usual| bytes.starts_with(usual)) {
+        return true;
+    }
+    let mut rest = bytes;
+    Cid::read_bytes(&mut rest).is_ok_and(|read| rest.is_empty() && read.encoded_len() == bytes.len())
 }

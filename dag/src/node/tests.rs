@@ -213,3 +213,48 @@ proptest! {
         agree(&bytes);
     }
 }
+
+#[test]
+fn a_node_is_taken_apart_and_put_together_again() {
+    let link = address::raw_cid(b"x");
+    let long = "n".repeat(300);
+    let value = Ipld::Map(BTreeMap::from([
+        ("list".to_owned(), Ipld::List(vec![Ipld::Integer(-1), Ipld::Link(link), Ipld::List(vec![])])),
+        ("id".to_owned(), Ipld::Link(link)),
+        (long.clone(), Ipld::Map(BTreeMap::from([("a".to_owned(), Ipld::Null)]))),
+    ]));
+    let bytes = encode(&value).unwrap();
+    let parts = entries(&bytes).unwrap();
+    assert_eq!(parts.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["id", "list", &long]);
+    assert_eq!(map_of(parts.iter().rev().copied().collect()), bytes, "whatever the order");
+    let listed = items(parts[1].1).unwrap();
+    assert_eq!(listed.iter().map(|item| decode::<Ipld>(item).unwrap()).collect::<Vec<_>>(), {
+        let Ipld::Map(fields) = &value else { unreachable!() };
+        let Ipld::List(list) = &fields["list"] else { unreachable!() };
+        list.clone()
+    });
+    assert!(matches!(items(&bytes), Err(NodeError::Shape(_))));
+    assert!(matches!(entries(parts[1].1), Err(NodeError::Shape(_))));
+    assert!(matches!(entries(&[&bytes[..], &[0]].concat()), Err(NodeError::Trailing { .. })));
+    assert!(entries(&bytes[..bytes.len() - 1]).is_err());
+}
+
+proptest! {
+    #[test]
+    fn what_is_composed_is_what_would_be_encoded(number: u64, text in ".{0,300}", items in 0..300usize) {
+        let link = address::node_cid(&[1]);
+        let mut node = Composer::default();
+        node.map(2).text("a").list(items + 3);
+        for item in 0..items {
+            node.integer(item as u64);
+        }
+        node.integer(number).link(Some(&link)).link(None).text("bc").text(&text);
+        let numbers = (0..items as i128).map(Ipld::Integer);
+        let rest = [Ipld::Integer(number.into()), Ipld::Link(link), Ipld::Null];
+        let value = BTreeMap::from([
+            ("a".to_owned(), Ipld::List(numbers.chain(rest).collect())),
+            ("bc".to_owned(), Ipld::String(text)),
+        ]);
+        prop_assert_eq!(node.finish(), encode(&value).unwrap());
+    }
+}

@@ -1,11 +1,14 @@
 //! One batch's effect on the counts.
 //!
 //! All increments come before the first decrement, so a block is judged dead only when nothing in the batch can need it
-//! any more; and a link that an old node and its successor share cancels out before its count is even read.
+//! any more. A new version of a block leans on the one before, where that pays, so a link that they share is not even
+//! looked at ([`leans`](super::leans)). Which block another is a version of is a guess: what a name held before, and in a
+//! version the links that are new in place of those that are gone. A wrong guess costs rows, nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_number};
+use super::leans::{LINKS_MIN, Leans, beyond, let_go_by};
+use super::{COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_cid, to_number};
 use crate::{Batch, Cid, Reader, Space, StoreError};
 
 pub(super) struct Tally<'a> {
@@ -15,6 +18,9 @@ pub(super) struct Tally<'a> {
     offered: BTreeMap<Cid, Vec<u8>>,
     /// Changes of reference counts.
     changes: BTreeMap<Cid, i64>,
+    /// What a block is a version of, as far as that is known.
+    earlier: BTreeMap<Cid, Cid>,
+    leans: Leans,
     /// Offered blocks that are referred to now and were not looked at yet.
     unseen: Vec<Cid>,
     /// Blocks that come into the store.
@@ -32,6 +38,8 @@ impl<'a> Tally<'a> {
             may_have_doomed,
             offered: BTreeMap::new(),
             changes: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+            leans: Leans::default(),
             unseen: Vec::new(),
             inserted: BTreeSet::new(),
             removed: BTreeSet::new(),
@@ -61,11 +69,46 @@ impl<'a> Tally<'a> {
             if self.inserted.contains(&cid) || blocks::has(self.reader, &cid)? {
                 continue;
             }
-            let Some(block) = self.offered.get(&cid) else { continue };
-            let links = blocks::links(&cid, block)?;
+            let Some(block) = self.offered.get_mut(&cid).map(std::mem::take) else { continue };
             self.inserted.insert(cid);
             self.changes.entry(cid).or_default();
-            links.into_iter().for_each(|link| self.refer(link));
+            self.take_in(cid, &block)?;
+            self.offered.insert(cid, block);
+        }
+        Ok(())
+    }
+
+    /// Says what a block takes the place of.
+    pub(super) fn follow(&mut self, cid: Cid, earlier: Cid) {
+        if self.offered.contains_key(&cid) {
+            self.earlier.entry(cid).or_insert(earlier);
+        }
+    }
+
+    /// Refers to what a new block links to, less what the version that it leans on links to.
+    fn take_in(&mut self, cid: Cid, block: &[u8]) -> Result<(), StoreError> {
+        let links = blocks::links_as_they_stand(&cid, block)?;
+        let earlier = self.earlier.remove(&cid).filter(|_| !links.is_empty());
+        if let Some(base) = earlier
+            && let Some(before) = blocks::get_unhashed(self.reader, &base)?
+        {
+            let before = blocks::links_as_they_stand(&base, &before)?;
+            let (new, gone) = (beyond(&links, &before), beyond(&before, &links));
+            for (link, before) in new.iter().zip(gone) {
+                self.follow(to_cid(link)?, to_cid(before)?);
+            }
+            let shared = (links.len() - new.len()).min(before.len());
+            if shared >= LINKS_MIN && self.leans.leaner(self.reader, &base)?.is_none() {
+                self.leans.lean(cid, base);
+                return self.refer_to(&new);
+            }
+        }
+        self.refer_to(&beyond(&links, &[]))
+    }
+
+    fn refer_to(&mut self, links: &[&[u8]]) -> Result<(), StoreError> {
+        for link in links {
+            self.refer(to_cid(link)?);
         }
         Ok(())
     }
@@ -90,24 +133,39 @@ impl<'a> Tally<'a> {
                 continue;
             }
             left -= 1;
-            for link in self.links_of(cid)? {
-                *self.changes.entry(link).or_default() -= 1;
-                suspects.push(link);
-            }
-            self.removed.insert(cid);
-            self.changes.entry(cid).or_default();
+            self.remove(cid, &mut suspects)?;
         }
         Ok(())
     }
 
-    fn links_of(&self, cid: Cid) -> Result<BTreeSet<Cid>, StoreError> {
-        if cid.codec() == crate::address::RAW {
-            return Ok(BTreeSet::new());
+    /// Takes a block away, and the references that were counted for it.
+    fn remove(&mut self, cid: Cid, suspects: &mut Vec<Cid>) -> Result<(), StoreError> {
+        if cid.codec() != crate::address::RAW {
+            let block = self.block(&cid)?;
+            let links = blocks::links_as_they_stand(&cid, &block)?;
+            let pair = links.len() >= LINKS_MIN;
+            let base = if pair { self.leans.base(self.reader, &cid)? } else { None };
+            let leaner = if pair { self.leans.leaner(self.reader, &cid)? } else { None };
+            let [below, above] = [base, leaner].map(|cid| Some((cid?, self.block(&cid?))));
+            let (below, above) = (opened(below)?, opened(above)?);
+            for link in let_go_by(&links, &neighbour(&below)?, &neighbour(&above)?) {
+                let link = to_cid(link)?;
+                *self.changes.entry(link).or_default() -= 1;
+                suspects.push(link);
+            }
+            self.leans.take_out(cid, base, leaner);
         }
-        match blocks::get(self.reader, &cid)? {
-            Some(block) => blocks::links(&cid, &block),
-            None => Err(blocks::missing(&cid)),
+        self.removed.insert(cid);
+        self.changes.entry(cid).or_default();
+        Ok(())
+    }
+
+    /// A block of the store or of the batch.
+    fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
+        if let Some(block) = self.offered.get(cid).filter(|_| self.inserted.contains(cid)) {
+            return Ok(block.clone());
         }
+        blocks::get_unhashed(self.reader, cid)?.ok_or_else(|| blocks::missing(cid))
     }
 
     /// What `c` or `d` will say of an address: -1 if nothing refers to the block.
@@ -137,6 +195,7 @@ impl<'a> Tally<'a> {
     /// Writes blocks and counts; `true` if there is something to reclaim later.
     pub(super) fn write(mut self, batch: &mut Batch) -> Result<bool, StoreError> {
         let mut leaves_doomed = false;
+        std::mem::take(&mut self.leans).write(batch);
         for (cid, change) in std::mem::take(&mut self.changes) {
             let inserted = self.inserted.contains(&cid);
             if change == 0 && !inserted && !self.removed.contains(&cid) {
@@ -160,6 +219,16 @@ impl<'a> Tally<'a> {
         }
         Ok(leaves_doomed)
     }
+}
+
+type Neighbour = Option<(Cid, Vec<u8>)>;
+
+fn opened(read: Option<(Cid, Result<Vec<u8>, StoreError>)>) -> Result<Neighbour, StoreError> {
+    read.map(|(cid, block)| Ok((cid, block?))).transpose()
+}
+
+fn neighbour(block: &Neighbour) -> Result<Vec<&[u8]>, StoreError> {
+    block.as_ref().map_or(Ok(Vec::new()), |(cid, block)| blocks::links_as_they_stand(cid, block))
 }
 
 /// Replaces the row of one excess by that of another.

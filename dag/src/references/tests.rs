@@ -243,6 +243,94 @@ fn a_count_that_is_wrong_is_found() {
     assert!(unknown.contains("address"), "{unknown}");
 }
 
+/// A node over many leaves, and what holds of it when some versions of it are kept and others go.
+#[test]
+fn a_version_that_is_kept_costs_what_differs() {
+    let (mut world, mut batch) = (World::new(), Batch::new());
+    let mut links: Vec<Cid> = (0..40).map(|number| put(&mut batch, leaf(number))).collect();
+    let first = put(&mut batch, list(&links));
+    hold(&mut batch, b"newest", &first);
+    pin(&world.store, &mut batch, &first);
+    world.apply(batch, 99);
+    let (mut roots, mut rows) = (vec![first], world.rows());
+    for version in 0..6u8 {
+        let mut batch = Batch::new();
+        links[usize::from(version)] = put(&mut batch, leaf(100 + version));
+        let root = put(&mut batch, list(&links));
+        hold(&mut batch, b"newest", &root);
+        pin(&world.store, &mut batch, &root);
+        world.apply(batch, 99);
+        roots.push(root);
+        assert!(world.rows() <= rows + 4, "{} rows more", world.rows() - rows);
+        rows = world.rows();
+    }
+    // From the middle, the beginning and the end.
+    for at in [3, 0, 5, 1, 2, 4] {
+        let mut batch = Batch::new();
+        unpin(&world.store, &mut batch, &roots[at]);
+        world.apply(batch, 99);
+        assert!(!world.blocks().contains(&roots[at]));
+    }
+    assert_eq!(world.blocks().len(), 41);
+    let mut batch = Batch::new();
+    let_go(&mut batch, b"newest");
+    unpin(&world.store, &mut batch, &roots[6]);
+    world.apply(batch, 99);
+    assert_eq!((world.blocks().len(), world.rows()), (0, 0));
+}
+
+#[test]
+fn a_version_that_replaces_another_leaves_no_row_behind() {
+    let (mut world, mut batch) = (World::new(), Batch::new());
+    let mut links: Vec<Cid> = (0..40).map(|number| put(&mut batch, leaf(number))).collect();
+    for version in 0..4u8 {
+        links[usize::from(version)] = put(&mut batch, leaf(100 + version));
+        let root = put(&mut batch, list(&links));
+        hold(&mut batch, b"newest", &root);
+        world.apply(std::mem::take(&mut batch), 99);
+        assert_eq!((world.blocks().len(), world.rows()), (41, 1));
+    }
+}
+
+#[test]
+fn a_chain_that_is_broken_is_found() {
+    let (mut world, mut batch) = (World::new(), Batch::new());
+    let mut links: Vec<Cid> = (0..20).map(|number| put(&mut batch, leaf(number))).collect();
+    let first = put(&mut batch, list(&links));
+    hold(&mut batch, b"newest", &first);
+    pin(&world.store, &mut batch, &first);
+    world.apply(batch, 99);
+    let mut batch = Batch::new();
+    links[7] = put(&mut batch, leaf(100));
+    let second = put(&mut batch, list(&links));
+    hold(&mut batch, b"newest", &second);
+    world.apply(batch, 99);
+    let rows = [(BASE, second, first), (LEANER, first, second)];
+    for (kind, of, to) in rows {
+        let row = key(kind, &of.to_bytes());
+        assert_eq!(world.store.get(Space::References, &row).unwrap(), Some(to.to_bytes()));
+        for damage in [None, Some(links[0].to_bytes())] {
+            let mut batch = Batch::new();
+            match damage {
+                Some(other) => batch.put(Space::References, row.clone(), other),
+                None => batch.delete(Space::References, row.clone()),
+            }
+            world.store.write(batch).unwrap();
+            assert!(!audit(&world.store).problems.is_empty());
+            let mut batch = Batch::new();
+            batch.put(Space::References, row.clone(), to.to_bytes());
+            world.store.write(batch).unwrap();
+            world.check();
+        }
+    }
+    let mut batch = Batch::new();
+    batch.put(Space::References, key(BASE, &first.to_bytes()), second.to_bytes());
+    batch.put(Space::References, key(LEANER, &second.to_bytes()), first.to_bytes());
+    world.store.write(batch).unwrap();
+    let problems = audit(&world.store).problems;
+    assert!(problems.iter().any(|problem| problem.contains("circle")), "{problems:?}");
+}
+
 mod random {
     use proptest::prelude::*;
 
@@ -252,6 +340,8 @@ mod random {
     enum Step {
         /// Replaces what a name holds by a new node over some of the nodes so far.
         Hold(u8, Vec<u8>, u8),
+        /// Replaces one leaf in a tree of ten by ten that a name holds; that name holds the new tree, or another does.
+        Change(u8, u8, u8, u8),
         LetGo(u8),
         Pin(u8),
         Unpin(u8),
@@ -263,13 +353,15 @@ mod random {
         let step = prop_oneof![
             4 => (0..4u8, prop::collection::vec(any::<u8>(), 0..5), any::<u8>())
                 .prop_map(|(name, links, leaf)| Step::Hold(name, links, leaf)),
-            2 => (0..4u8).prop_map(Step::LetGo),
+            6 => (0..2u8, 0..100u8, 0..8u8, 0..9u8)
+                .prop_map(|(name, at, leaf, to)| Step::Change(4 + name, at, leaf, if to < 7 { 4 + name } else { to - 7 + 4 })),
+            2 => (0..6u8).prop_map(Step::LetGo),
             2 => any::<u8>().prop_map(Step::Pin),
             2 => any::<u8>().prop_map(Step::Unpin),
             1 => Just(Step::Reclaim),
             1 => Just(Step::Reopen),
         ];
-        prop::collection::vec(step, 1..40)
+        prop::collection::vec(step, 1..60)
     }
 
     fn reach(roots: impl IntoIterator<Item = Cid>, all: &BTreeMap<Cid, Vec<u8>>) -> BTreeSet<Cid> {
@@ -300,6 +392,34 @@ mod random {
                         put(&mut batch, leaf);
                         let root = put(&mut batch, root);
                         hold(&mut batch, &[name], &root);
+                    }
+                    Step::Change(name, at, number, to) => {
+                        let at = usize::from(at);
+                        let mut tree: Vec<Vec<Cid>> = vec![(0..10).map(|number| leaf(number).0).collect(); 10];
+                        if let Some(root) = held(&world.store, &[name]).unwrap() {
+                            let links = |cid: &Cid| -> Vec<Cid> {
+                                let links = node::links_as_they_stand(&all[cid]).unwrap();
+                                links.into_iter().map(|link| to_cid(link).unwrap()).collect()
+                            };
+                            tree = links(&root).iter().map(links).collect();
+                        } else {
+                            for number in 0..10 {
+                                all.extend([leaf(number)]);
+                                put(&mut batch, leaf(number));
+                            }
+                        }
+                        let leaf = leaf(number);
+                        tree[at / 10][at % 10] = leaf.0;
+                        all.extend([leaf.clone()]);
+                        put(&mut batch, leaf);
+                        let mut above = Vec::new();
+                        for links in &tree {
+                            all.extend([list(links)]);
+                            above.push(put(&mut batch, list(links)));
+                        }
+                        all.extend([list(&above)]);
+                        let root = put(&mut batch, list(&above));
+                        hold(&mut batch, &[to], &root);
                     }
                     Step::LetGo(name) => let_go(&mut batch, &[name]),
                     Step::Pin(index) => {

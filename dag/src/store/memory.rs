@@ -53,6 +53,10 @@ impl Reader for Spaces {
         Ok(self.0.get(&space).and_then(|entries| entries.get(key)).cloned())
     }
 
+    fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.0.get(&space).is_some_and(|entries| entries.contains_key(key)))
+    }
+
     fn scan(
         &self,
         space: Space,

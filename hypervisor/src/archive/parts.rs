@@ -3,12 +3,14 @@
 //! | role | needs |
 //! |---|---|
 //! | state node | in `ports`: ids, state nodes, and whatever shards them; in `heap`: everything. Other fields are data |
+//! | map of ports | as any part of one; its form is [checked](crate::port_map::check) beside |
 //! | part of a port map or of a checkpoint | under `id` an id, under `link` a state node, else another such part |
 //! | any other (id, page tree, module) | all that it links to |
 
 use everturn_dag::{Cid, Ipld, blocks, node};
 
 use super::ArchiveError;
+use crate::port_map::{self, INLINE_MAX};
 
 /// The field of a state node whose links are part of the state. Every other field of a container's own is data.
 const HEAP: &str = "heap";
@@ -18,6 +20,8 @@ const HEAP: &str = "heap";
 pub(crate) enum Kind {
     State,
     Checkpoint,
+    /// All of a map of ports.
+    Ports,
     Shard,
     Whole,
 }
@@ -58,12 +62,21 @@ pub(crate) fn parts(part: Part, block: &[u8]) -> Result<Vec<Part>, ArchiveError>
             let Some(ports) = fields.get("ports").filter(|_| fields.contains_key("nonce")) else {
                 return Err(malformed(&cid, "it is not a container's state"));
             };
-            collect(ports, Kind::Shard, &mut found);
+            match ports {
+                Ipld::Map(ports) if ports.len() > INLINE_MAX => {
+                    return Err(port_map::too_many(&cid, ports.len()).into());
+                }
+                Ipld::Map(_) => collect(ports, Kind::Shard, &mut found),
+                Ipld::Link(ports) => found.push(Part { kind: Kind::Ports, cid: *ports }),
+                _ => return Err(malformed(&cid, "its ports are neither a map nor a link")),
+            }
             if let Some(heap) = fields.get(HEAP) {
                 whole(heap, &mut found);
             }
         }
-        Kind::Shard | Kind::Checkpoint => collect(&decode(&cid, block)?, Kind::Shard, &mut found),
+        Kind::Ports | Kind::Shard | Kind::Checkpoint => {
+            collect(&decode(&cid, block)?, Kind::Shard, &mut found)
+        }
     }
     Ok(found)
 }

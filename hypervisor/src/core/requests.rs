@@ -269,7 +269,7 @@ impl Core {
                 self.remove_tree(id);
                 self.adopt(plan, ticks);
                 self.open.outputs.push(Output::Done(reply));
-                self.cut()
+                self.cut_arrival()
             }
             Err(error) => {
                 drop(reply.send(Err(error)));
@@ -301,7 +301,7 @@ impl Core {
                 None => {
                     self.adopt(plan, self.clock.window_end);
                     self.open.outputs.push(Output::Created(reply, Ok(id)));
-                    self.cut()?;
+                    self.cut_arrival()?;
                 }
             },
         }
@@ -316,6 +316,13 @@ impl Core {
             Some(all) if all <= containers_max => Ok(()),
             _ => Err(HypervisorError::TooManyContainers { owned, alive, containers_max }),
         }
+    }
+
+    /// Cuts the batch that brings containers. They run when the store has them: it is where their states are read from.
+    fn cut_arrival(&mut self) -> Result<(), HypervisorError> {
+        self.cut()?;
+        self.arriving = Some(self.cut);
+        Ok(())
     }
 
     /// Something of a state that is alive here: a container, or an end of a channel.

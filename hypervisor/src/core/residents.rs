@@ -8,7 +8,7 @@ use everturn_port_manager::ContainerId;
 #[derive(Debug, Default)]
 pub(super) struct Residents {
     by_use: BTreeMap<u64, ContainerId>,
-    /// When each was used, and what it takes, in bytes.
+    /// When each was used, and what it takes, in bytes or another measure.
     of: BTreeMap<ContainerId, (u64, u64)>,
     bytes: u64,
     uses: u64,

@@ -72,6 +72,9 @@ impl Runner {
                 None => batch.delete(Space::Runtime, keys::port(id, &name)),
             }
         }
+        for name in exo.ports_mut().take_rebound() {
+            batch.put(Space::Stale, keys::stale_port(id, &name), []);
+        }
         self.around(exo, |exo, around| exo.commit(around, &mut keys::RowChanges { batch, id }).map(|_| ()))?;
         batch.put(Space::Runtime, keys::record(id), keys::encode("a record", exo.record())?);
         Ok(())

@@ -46,6 +46,8 @@ pub(super) struct Pool {
     rested: Receiver<()>,
     /// Ticks that a turn burnt lately, on the average.
     turn_ticks: u64,
+    /// The window that had too little to do, and the turns until it is looked at again.
+    looked: (Ticks, usize),
 }
 
 struct Worker {
@@ -86,7 +88,7 @@ impl Pool {
         };
         let workers = (1..threads).map(start).collect::<std::io::Result<_>>();
         let workers = workers.map_err(|error| HypervisorError::Stopped(format!("no thread: {error}")))?;
-        Ok(Pool { workers, rested, turn_ticks: 0 })
+        Ok(Pool { workers, rested, turn_ticks: 0, looked: (Ticks::ZERO, 0) })
     }
 
     /// Has all jobs run, the calling thread helping, and gives them back.
@@ -102,6 +104,22 @@ impl Pool {
         }
         let finished = std::mem::take(&mut *lock(&work.finished));
         finished.into_iter().collect()
+    }
+
+    /// Whether it is time to look how much a window has to do: what that costs is spread over as many turns.
+    fn looks(&mut self, window_end: Ticks) -> bool {
+        match &mut self.looked {
+            (window, turns @ 1..) if *window == window_end => {
+                *turns -= 1;
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// A window has too little to do. It is looked at again when so many turns have run, or it is the next one.
+    fn looks_again(&mut self, window_end: Ticks, turns: usize) {
+        self.looked = (window_end, turns);
     }
 
     /// Notes what a turn burnt.
@@ -150,6 +168,9 @@ impl Core {
         if self.pool.workers.is_empty() || counted {
             return Ok(false);
         }
+        if !self.pool.looks(window_end) {
+            return Ok(false);
+        }
         let end = window_end.min(self.limit().after(Ticks(1)));
         let due = self.schedule.range(..(end, ContainerId::ROOT)).map(|(_, id)| *id);
         let ids: Vec<ContainerId> = due.collect();
@@ -160,6 +181,9 @@ impl Core {
             SideBySide::WhenWorth => self.pool.turn_ticks.saturating_mul(ids.len() as u64) >= WORTH_TICKS,
             SideBySide::Always => true,
         };
+        if !worth {
+            self.pool.looks_again(window_end, ids.len() / 2);
+        }
         if ids.len() < 2 || !worth || !ids.iter().all(registered) {
             return Ok(false);
         }

@@ -1,0 +1,174 @@
+//! Blocks that lean on the version before them: what both link to is counted once.
+//!
+//! A new version of a large node shares nearly all of its links with the one that it replaces. If both stay (the older
+//! root is pinned), counting each link twice would cost a row for every one of them. So the newer *leans on* the older:
+//! it counts only the links that the older has not. When either goes, the other takes over, at the price of what differs.
+//!
+//! | key in [`Space::References`] | value |
+//! |---|---|
+//! | `l`, CID | the CID of the block that this one leans on |
+//! | `u`, CID | the CID of the block that leans on this one |
+//!
+//! Invariants:
+//! 1. The two rows of a pair are there together, and so are both blocks.
+//! 2. A block leans on one at most and carries one at most: blocks that lean form chains, oldest first. An address
+//!    counts once for each unbroken run of blocks in a chain that link to it.
+//! 3. Every block of a pair has at least [`LINKS_MIN`] links.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{BASE, LEANER, key, to_cid};
+use crate::{Batch, Cid, Reader, Space, StoreError};
+
+/// Links that two blocks share at least before it pays that one leans on the other.
+pub(super) const LINKS_MIN: usize = 8;
+/// So many links are looked for one by one.
+const FEW: usize = 8;
+
+/// Rows of one kind: as they are, and as they are to be.
+#[derive(Default)]
+struct Rows(BTreeMap<Cid, (Option<Cid>, Option<Cid>)>);
+
+impl Rows {
+    fn get(&mut self, kind: u8, reader: &dyn Reader, cid: &Cid) -> Result<Option<Cid>, StoreError> {
+        if let Some((_, now)) = self.0.get(cid) {
+            return Ok(*now);
+        }
+        let row = reader.get(Space::References, &key(kind, &cid.to_bytes()))?;
+        let stored = row.map(|bytes| to_cid(&bytes)).transpose()?;
+        self.0.insert(*cid, (stored, stored));
+        Ok(stored)
+    }
+
+    /// Sets a row of which it is known what it says, unless it was set before.
+    fn set(&mut self, cid: Cid, from: Option<Cid>, to: Option<Cid>) {
+        self.0.entry(cid).or_insert((from, from)).1 = to;
+    }
+
+    fn write(self, kind: u8, batch: &mut Batch) {
+        for (cid, (stored, now)) in self.0 {
+            let row = key(kind, &cid.to_bytes());
+            match now {
+                _ if now == stored => {}
+                Some(now) => batch.put(Space::References, row, now.to_bytes()),
+                None => batch.delete(Space::References, row),
+            }
+        }
+    }
+}
+
+/// Who leans on whom, with the changes of one batch.
+#[derive(Default)]
+pub(super) struct Leans {
+    bases: Rows,
+    leaners: Rows,
+}
+
+impl Leans {
+    /// What a block leans on.
+    pub(super) fn base(&mut self, reader: &dyn Reader, cid: &Cid) -> Result<Option<Cid>, StoreError> {
+        self.bases.get(BASE, reader, cid)
+    }
+
+    /// What leans on a block.
+    pub(super) fn leaner(&mut self, reader: &dyn Reader, cid: &Cid) -> Result<Option<Cid>, StoreError> {
+        self.leaners.get(LEANER, reader, cid)
+    }
+
+    /// Lets a block that is new lean on one that carries nothing.
+    pub(super) fn lean(&mut self, cid: Cid, base: Cid) {
+        self.bases.set(cid, None, Some(base));
+        self.leaners.set(base, None, Some(cid));
+    }
+
+    /// Takes a block out of its chain; its neighbours were asked for before.
+    pub(super) fn take_out(&mut self, cid: Cid, base: Option<Cid>, leaner: Option<Cid>) {
+        if let Some(base) = base {
+            self.bases.set(cid, Some(base), None);
+            self.leaners.set(base, Some(cid), leaner);
+        }
+        if let Some(leaner) = leaner {
+            self.leaners.set(cid, Some(leaner), None);
+            self.bases.set(leaner, Some(cid), base);
+        }
+    }
+
+    pub(super) fn write(self, batch: &mut Batch) {
+        self.bases.write(BASE, batch);
+        self.leaners.write(LEANER, batch);
+    }
+}
+
+/// The links of `these` that `those` lack, in their order, each once.
+pub(super) fn beyond<'a>(these: &[&'a [u8]], those: &[&[u8]]) -> Vec<&'a [u8]> {
+    let mut beyond: Vec<&[u8]> = if these.len() == those.len() {
+        these.iter().zip(those).filter(|(this, that)| this != that).map(|(this, _)| *this).collect()
+    } else {
+        let same = |(this, that): &(&&[u8], &&[u8])| this == that;
+        let begin = these.iter().zip(those).take_while(same).count();
+        let rest = (&these[begin..], &those[begin..]);
+        let end = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(same).count();
+        rest.0[..rest.0.len() - end].to_vec()
+    };
+    if beyond.len() <= FEW {
+        beyond.retain(|link| !those.contains(link));
+    } else {
+        let those: BTreeSet<&[u8]> = those.iter().copied().collect();
+        beyond.retain(|link| !those.contains(link));
+    }
+    let mut seen = BTreeSet::new();
+    beyond.retain(|link| seen.insert(*link));
+    beyond
+}
+
+/// The links that nobody counts any more when a block goes, each once: those of `gone` that neither neighbour has, and
+/// those that both neighbours have and `gone` had not, since one run follows on the other now.
+pub(super) fn let_go_by<'a>(gone: &[&'a [u8]], base: &[&'a [u8]], leaner: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    if leaner.is_empty() {
+        return beyond(gone, base);
+    }
+    let mut links = beyond(&beyond(gone, leaner), base);
+    let joined = beyond(leaner, gone);
+    let only_leaner = beyond(&joined, base);
+    links.extend(joined.into_iter().filter(|link| !only_leaner.contains(link)));
+    links
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_is_what_the_runs_say() {
+        // Every way in which a link can be in three neighbours, at places that differ.
+        let lists = |of: usize| -> Vec<Vec<u8>> {
+            (0..8u8).filter(|link| usize::from(*link) >> of & 1 == 1).map(|link| vec![link]).collect()
+        };
+        let runs = |list: [bool; 3], without: bool| {
+            let list = list.into_iter().enumerate().filter(|(at, _)| !(without && *at == 1));
+            list.fold((0, false), |(runs, before), (_, now)| (runs + i32::from(now && !before), now)).0
+        };
+        let (base, gone, leaner) = (lists(0), lists(1), lists(2));
+        let slices = |list: &'static Vec<Vec<u8>>| list.iter().map(Vec::as_slice).collect::<Vec<_>>();
+        let leak = |list: Vec<Vec<u8>>| slices(Box::leak(Box::new(list)));
+        let (base, gone, leaner) = (leak(base), leak(gone), leak(leaner));
+        let lost: BTreeSet<&[u8]> = let_go_by(&gone, &base, &leaner).into_iter().collect();
+        for link in 0..8u8 {
+            let list = [0, 1, 2].map(|of| link >> of & 1 == 1);
+            let change = runs(list, true) - runs(list, false);
+            // A link in the middle alone, or in both but the middle, loses a run.
+            let expected = -i32::from(lost.contains(&[link][..]));
+            assert_eq!(change, expected, "link {link:03b}");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_found_wherever_it_lies() {
+        let (a, b, c, d) = (b"a".as_slice(), b"b".as_slice(), b"c".as_slice(), b"d".as_slice());
+        assert_eq!(beyond(&[a, b, c], &[a, b, c]), [b""; 0]);
+        assert_eq!(beyond(&[c, a, d, c], &[a, b]), [c, d]);
+        assert_eq!(beyond(&[a, b, c], &[b, a, d]), [c], "another order is no difference");
+        assert_eq!(beyond(&[a, b, d, c], &[a, c]), [b, d]);
+        assert_eq!(beyond(&[a, a], &[]), [a]);
+    }
+}

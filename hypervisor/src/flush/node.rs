@@ -1,0 +1,124 @@
+//! One container's state node.
+
+use std::collections::BTreeMap;
+
+use everturn_dag::address::node_cid;
+use everturn_dag::node::{self, Composer};
+use everturn_dag::{Cid, Reader, Space, StoreError, references};
+use everturn_exo_interface::BlockWriter;
+use everturn_port_manager::{ContainerId, Port, PortName, PortRef};
+
+use super::{Flush, Stale};
+use crate::port_map::{self, Change, PortEntry};
+use crate::{HypervisorError, keys};
+
+impl Flush<'_> {
+    /// Makes the state node of a container whose children are done.
+    pub(super) fn node(&mut self, stale: &Stale) -> Result<Cid, HypervisorError> {
+        let mut fields = self.own_fields(stale)?;
+        fields.insert("nonce".to_owned(), nonce(&stale.record.ports.nonce().to_bytes()));
+        fields.insert("ports".to_owned(), self.ports(stale)?);
+        let bytes =
+            node::map_of(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect());
+        let cid = node_cid(&bytes);
+        if stale.before != Some(cid) {
+            self.stage.emit(cid, bytes);
+            references::hold(&mut self.batch, &keys::newest_node(stale.id), &cid);
+        }
+        for mark in &stale.marks {
+            self.batch.delete(Space::Stale, mark.as_slice());
+        }
+        Ok(cid)
+    }
+
+    /// What the container's type says of its state.
+    fn own_fields(&mut self, stale: &Stale) -> Result<BTreeMap<String, Vec<u8>>, HypervisorError> {
+        if !stale.record.born {
+            return Ok(BTreeMap::new());
+        }
+        let (id, types) = (stale.id, self.types);
+        let rows = keys::Rows { reader: self.stage.store, id };
+        let mut notes = keys::RowChanges { batch: &mut self.batch, id };
+        let fields = types.get(&stale.record.container_type)?.flush(&rows, &mut notes, &mut self.stage)?;
+        let encode = |(name, value)| Ok((name, keys::encode("a state node", &value)?));
+        fields.into_iter().map(encode).collect()
+    }
+
+    /// The field `ports`: that of the node before, with what has changed.
+    fn ports(&mut self, stale: &Stale) -> Result<Vec<u8>, StoreError> {
+        let store = self.stage.store;
+        let stage = std::cell::RefCell::new(&mut self.stage);
+        let load = |cid: &Cid| stage.borrow().own_block(cid);
+        let mut put = |block: Vec<u8>| {
+            let cid = node_cid(&block);
+            stage.borrow_mut().emit(cid, block);
+            Ok(cid)
+        };
+        let mut blocks = port_map::Blocks { load: &load, put: &mut put };
+        match stale.before {
+            None => port_map::compose(&stale.all_ports(store)?, &mut blocks),
+            Some(before) => {
+                let node = load(&before)?;
+                let fields = node::entries(&node).map_err(|error| not_a_node(&before, error.to_string()))?;
+                let ports = fields.into_iter().find(|(name, _)| *name == "ports").map(|(_, ports)| ports);
+                let ports = ports.ok_or_else(|| not_a_node(&before, "it has no ports".to_owned()))?;
+                port_map::update(ports, &stale.changes(store)?, &mut blocks)
+            }
+        }
+    }
+}
+
+impl Stale {
+    /// Every port that is bound, for a first node.
+    fn all_ports(&self, store: &dyn Reader) -> Result<BTreeMap<PortName, PortEntry>, StoreError> {
+        let mut ports = Vec::new();
+        keys::ports(store, self.id, &mut |name, port| ports.push((name, port.reference)))?;
+        ports.into_iter().map(|(name, port)| Ok((name, self.entry(store, &port)?))).collect()
+    }
+
+    /// What the marks say has changed.
+    fn changes(&self, store: &dyn Reader) -> Result<BTreeMap<PortName, Change>, StoreError> {
+        let mut changes = BTreeMap::new();
+        for (child, (name, cid)) in &self.children {
+            if let Ok(name) = PortName::new(name) {
+                changes.insert(name, Change::Leads(*child, *cid));
+            }
+        }
+        for name in &self.rebound {
+            let change = match store.get(Space::Runtime, &keys::port(self.id, name))? {
+                Some(port) => {
+                    let port: Port = keys::decode("a port", &port)?;
+                    Change::Bound(self.entry(store, &port.reference)?)
+                }
+                None => Change::Unbound,
+            };
+            changes.insert(name.clone(), change);
+        }
+        Ok(changes)
+    }
+
+    fn entry(&self, store: &dyn Reader, port: &PortRef) -> Result<PortEntry, StoreError> {
+        Ok(PortEntry::new(port, if port.is_channel() { None } else { self.node_of(store, port.id)? }))
+    }
+
+    /// The newest state node of a child; none, if the child is gone.
+    fn node_of(&self, store: &dyn Reader, child: ContainerId) -> Result<Option<Cid>, StoreError> {
+        match self.children.get(&child) {
+            Some((_, cid)) => Ok(*cid),
+            None => references::held(store, &keys::newest_node(child)),
+        }
+    }
+}
+
+fn nonce(bytes: &[u8]) -> Vec<u8> {
+    let mut node = Composer::default();
+    node.list(bytes.len());
+    for byte in bytes {
+        node.integer((*byte).into());
+    }
+    node.finish()
+}
+
+fn not_a_node(cid: &Cid, what: String) -> StoreError {
+    StoreError::Damaged { place: format!("the state node {cid}"), what }
+}

@@ -1,0 +1,246 @@
+//! The ports of a state node: in the node itself as long as they are few, else in a [map of shards](crate::shards).
+//!
+//! ```text
+//! up to 64     {name: {id, link, messages, type}, ...}          an end of a channel has `end` in place of `link`
+//! more         link to a map of {id, link, messages, name, type}, keyed by the sha2-256 of the name
+//! ```
+//!
+//! Changes are applied to the form that the ports had before, without reading those that did not change. Which form it is
+//! depends on the ports alone.
+
+use std::collections::BTreeMap;
+
+use everturn_dag::node::{self, Composer};
+use everturn_dag::{Cid, Ipld, StoreError, address};
+use everturn_port_manager::{ContainerId, PortName};
+
+use crate::shards::{self, Entry, Few, Key, Part, Walk, Wrong};
+
+mod entry;
+
+pub(crate) use entry::{Leads, PortEntry};
+
+/// Ports that a state node holds itself at most.
+pub(crate) const INLINE_MAX: usize = 64;
+
+/// What becomes of a port in its container's state node.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// It is bound under the name now.
+    Bound(PortEntry),
+    /// Nothing is bound there any more.
+    Unbound,
+    /// The container that it leads to has another state; none, if it is gone.
+    Leads(ContainerId, Option<Cid>),
+}
+
+impl Change {
+    fn apply(&self, name: &str, before: Option<PortEntry>) -> Result<Option<PortEntry>, StoreError> {
+        match (self, before) {
+            (Change::Bound(entry), _) => Ok(Some(entry.clone())),
+            (Change::Unbound, _) => Ok(None),
+            (Change::Leads(id, to), Some(entry)) if entry.id == id.cid() => {
+                Ok(Some(PortEntry { leads: Leads::To(*to), ..entry }))
+            }
+            (Change::Leads(id, _), _) => Err(StoreError::Damaged {
+                place: "a state node".to_owned(),
+                what: format!("its port {name:?} does not lead to container {id}, as it should"),
+            }),
+        }
+    }
+}
+
+/// Blocks that maps are read from and written to.
+pub(crate) struct Blocks<'a> {
+    pub(crate) load: &'a dyn Fn(&Cid) -> Result<Vec<u8>, StoreError>,
+    pub(crate) put: &'a mut dyn FnMut(Vec<u8>) -> Result<Cid, StoreError>,
+}
+
+/// The field `ports` of a state node that had none before.
+pub(crate) fn compose(
+    ports: &BTreeMap<PortName, PortEntry>,
+    blocks: &mut Blocks<'_>,
+) -> Result<Vec<u8>, StoreError> {
+    if ports.len() <= INLINE_MAX {
+        let ports: Vec<(&str, Vec<u8>)> =
+            ports.iter().map(|(name, entry)| (name.as_str(), entry.encode(None))).collect();
+        return Ok(inline(&ports));
+    }
+    let mut entries: Vec<Entry> =
+        ports.iter().map(|(name, entry)| (key(name.as_str()), entry.encode(Some(name.as_str())))).collect();
+    entries.sort_by_key(|(key, _)| *key);
+    Ok(link(&shards::write(&entries, blocks.put)?))
+}
+
+/// The field `ports` as it is after some changes. `before` is the field as it was.
+pub(crate) fn update(
+    before: &[u8],
+    changes: &BTreeMap<PortName, Change>,
+    blocks: &mut Blocks<'_>,
+) -> Result<Vec<u8>, StoreError> {
+    if changes.is_empty() {
+        return Ok(before.to_vec());
+    }
+    match node::entries(before) {
+        Ok(ports) => update_inline(ports, changes, blocks),
+        Err(_) => update_shards(before, changes, blocks),
+    }
+}
+
+fn update_inline(
+    before: Vec<(&str, &[u8])>,
+    changes: &BTreeMap<PortName, Change>,
+    blocks: &mut Blocks<'_>,
+) -> Result<Vec<u8>, StoreError> {
+    let mut changed: Vec<(&str, &Change)> =
+        changes.iter().map(|(name, change)| (name.as_str(), change)).collect();
+    changed.sort_by(|(left, _), (right, _)| node::order(left, right));
+    let (mut before, mut after) = (before.into_iter().peekable(), Vec::new());
+    for (name, change) in changed {
+        while let Some(port) = before.next_if(|(other, _)| node::order(other, name).is_lt()) {
+            after.push((port.0, port.1.to_vec()));
+        }
+        let port = before.next_if(|(other, _)| *other == name);
+        let port = port.map(|(_, port)| PortEntry::decode(port).map(|(_, entry)| entry)).transpose()?;
+        after.extend(change.apply(name, port)?.map(|port| (name, port.encode(None))));
+    }
+    after.extend(before.map(|(name, port)| (name, port.to_vec())));
+    if after.len() <= INLINE_MAX {
+        return Ok(inline(&after));
+    }
+    let named = |(name, port): &(&str, Vec<u8>)| -> Result<(PortName, PortEntry), StoreError> {
+        Ok((PortName::new(name).map_err(damaged)?, PortEntry::decode(port)?.1))
+    };
+    compose(&after.iter().map(named).collect::<Result<_, _>>()?, blocks)
+}
+
+fn update_shards(
+    before: &[u8],
+    changes: &BTreeMap<PortName, Change>,
+    blocks: &mut Blocks<'_>,
+) -> Result<Vec<u8>, StoreError> {
+    let root: Cid = node::decode(before).map_err(damaged)?;
+    let mut sorted: Vec<(Key, (&str, &Change))> =
+        changes.iter().map(|(name, change)| (key(name.as_str()), (name.as_str(), change))).collect();
+    sorted.sort_by_key(|(key, _)| *key);
+    let apply = |before: Option<Vec<u8>>, (name, change): &(&str, &Change)| {
+        let before = before.map(|port| PortEntry::decode(&port).map(|(_, entry)| entry)).transpose()?;
+        Ok(change.apply(name, before)?.map(|entry| entry.encode(Some(name))))
+    };
+    let by = shards::Update { load: blocks.load, put: &mut *blocks.put, key_of: &key_of, apply: &apply };
+    let goes = changes.values().any(|change| matches!(change, Change::Unbound));
+    let few = match shards::update(by, &root, &sorted)? {
+        Part::Few(few) => few,
+        Part::Many(root) if !goes => return Ok(link(&root)),
+        Part::Many(root) => match shards::collect_few(&root, INLINE_MAX, blocks.load, &key_of)? {
+            Some(few) => few,
+            None => return Ok(link(&root)),
+        },
+    };
+    inline_again(&few)
+}
+
+/// Ports that have become few enough.
+fn inline_again(few: &Few) -> Result<Vec<u8>, StoreError> {
+    let mut ports = Vec::with_capacity(few.len());
+    for (_, port) in few {
+        let (name, entry) = PortEntry::decode(port)?;
+        ports.push((name.unwrap_or_default(), entry.encode(None)));
+    }
+    Ok(inline(&ports.iter().map(|(name, port)| (*name, port.clone())).collect::<Vec<_>>()))
+}
+
+fn inline(ports: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    node::map_of(ports.iter().map(|(name, port)| (*name, port.as_slice())).collect())
+}
+
+fn link(root: &Cid) -> Vec<u8> {
+    let mut node = Composer::with_capacity(48);
+    node.link(Some(root));
+    node.finish()
+}
+
+fn key(name: &str) -> Key {
+    let mut key = [0; 32];
+    for (to, from) in key.iter_mut().zip(address::raw_cid(name.as_bytes()).hash().digest()) {
+        *to = *from;
+    }
+    key
+}
+
+fn key_of(port: &[u8]) -> Option<Key> {
+    let (name, _) = PortEntry::decode(port).ok()?;
+    name.map(key)
+}
+
+/// Reads the field `ports` of the state node `of`, in either form; an error if it has not the form that its ports give it.
+pub(crate) fn read<E: From<Wrong>>(
+    of: &Cid,
+    ports: &Ipld,
+    load: &mut dyn FnMut(&Cid) -> Result<Vec<u8>, E>,
+    visit: &mut dyn FnMut(PortName, PortEntry) -> Result<(), E>,
+) -> Result<(), E> {
+    match ports {
+        Ipld::Map(ports) if ports.len() > INLINE_MAX => Err(too_many(of, ports.len()).into()),
+        Ipld::Map(ports) => {
+            for (name, port) in ports {
+                let port = node::encode(port).map_err(|error| Wrong::new(of, error.to_string()))?;
+                let (name, entry) = named(of, Some(name), &port)?;
+                visit(name, entry)?;
+            }
+            Ok(())
+        }
+        Ipld::Link(root) => read_shards(root, load, visit),
+        _ => Err(Wrong::new(of, "its ports are neither a map nor a link").into()),
+    }
+}
+
+/// Looks whether a map of ports has the form that its content gives it.
+pub(crate) fn check<E: From<Wrong>>(
+    root: &Cid,
+    load: &mut dyn FnMut(&Cid) -> Result<Vec<u8>, E>,
+) -> Result<(), E> {
+    read_shards(root, load, &mut |_, _| Ok(()))
+}
+
+/// The error of a state node that holds more ports itself than it may.
+pub(crate) fn too_many(of: &Cid, ports: usize) -> Wrong {
+    Wrong::new(
+        of,
+        format!("it holds {ports} ports itself, and more than {INLINE_MAX} lie in a map of their own"),
+    )
+}
+
+fn read_shards<E: From<Wrong>>(
+    root: &Cid,
+    load: &mut dyn FnMut(&Cid) -> Result<Vec<u8>, E>,
+    visit: &mut dyn FnMut(PortName, PortEntry) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut visit = |_, port: &[u8]| {
+        let (name, entry) = named(root, None, port)?;
+        visit(name, entry)
+    };
+    match (Walk { load, key_of: &key_of, visit: &mut visit }).read(root)? {
+        ..=INLINE_MAX => Err(Wrong::new(root, "so few ports belong into the state node itself").into()),
+        _ => Ok(()),
+    }
+}
+
+/// A port with its name, which stands in it or before it.
+fn named(of: &Cid, before: Option<&str>, port: &[u8]) -> Result<(PortName, PortEntry), Wrong> {
+    let (inside, entry) = PortEntry::decode(port).map_err(|error| Wrong::new(of, error.to_string()))?;
+    match (before, inside) {
+        (Some(name), None) | (None, Some(name)) => {
+            let name = PortName::new(name).map_err(|error| Wrong::new(of, error.to_string()))?;
+            Ok((name, entry))
+        }
+        _ => Err(Wrong::new(of, "a port's name does not stand where it belongs")),
+    }
+}
+
+fn damaged(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged { place: "the ports of a state node".to_owned(), what: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

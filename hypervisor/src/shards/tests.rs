@@ -1,0 +1,247 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use everturn_dag::address::node_cid;
+use everturn_dag::node;
+
+use super::*;
+
+type Blocks = BTreeMap<Cid, Vec<u8>>;
+
+fn key_of(entry: &[u8]) -> Option<Key> {
+    let Ipld::Map(fields) = node::decode(entry).ok()? else { return None };
+    let Some(Ipld::Bytes(key)) = fields.get("key") else { return None };
+    key.as_slice().try_into().ok()
+}
+
+fn entry(number: u64) -> Entry {
+    let cid = node_cid(&number.to_be_bytes());
+    let key: Key = cid.hash().digest().try_into().unwrap();
+    (key, encoded(&[("key", Ipld::Bytes(key.to_vec()))]))
+}
+
+fn encoded(fields: &[(&str, Ipld)]) -> Vec<u8> {
+    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    node::encode(&Ipld::Map(fields)).unwrap()
+}
+
+fn entries(numbers: impl IntoIterator<Item = u64>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = numbers.into_iter().map(entry).collect();
+    entries.sort_by_key(|(key, _)| *key);
+    entries
+}
+
+fn put(blocks: &mut Blocks, block: Vec<u8>) -> Cid {
+    let cid = node_cid(&block);
+    blocks.insert(cid, block);
+    cid
+}
+
+fn written(entries: &[Entry]) -> (Cid, Blocks) {
+    let mut blocks = Blocks::new();
+    let root = write(entries, &mut |block| Ok::<_, StoreError>(put(&mut blocks, block)));
+    (root.unwrap(), blocks)
+}
+
+fn read_back(root: &Cid, blocks: &Blocks) -> Result<Vec<Entry>, String> {
+    let mut found = Vec::new();
+    let walk = Walk::<'_, StoreError> {
+        load: &mut |cid| Ok(blocks[cid].clone()),
+        key_of: &key_of,
+        visit: &mut |key, entry| {
+            found.push((key, entry.to_vec()));
+            Ok(())
+        },
+    }
+    .read(root);
+    let number = walk.map_err(|error| error.to_string())?;
+    assert_eq!(number, found.len());
+    Ok(found)
+}
+
+/// Applies changes: an entry by its number is there afterwards, or not.
+fn changed(root: Cid, blocks: &mut Blocks, changes: &[(u64, bool)]) -> Cid {
+    let mut sorted: Vec<(Key, (u64, bool))> =
+        changes.iter().map(|change| (entry(change.0).0, *change)).collect();
+    sorted.sort_by_key(|(key, _)| *key);
+    sorted.dedup_by_key(|(key, _)| *key);
+    let blocks = RefCell::new(blocks);
+    let part = update::<_, StoreError>(
+        Update {
+            load: &|cid| Ok(blocks.borrow()[cid].clone()),
+            put: &mut |block| Ok(put(&mut blocks.borrow_mut(), block)),
+            key_of: &key_of,
+            apply: &|_, (number, is_there): &(u64, bool)| Ok(is_there.then(|| entry(*number).1)),
+        },
+        &root,
+        &sorted,
+    );
+    match part.unwrap() {
+        Part::Many(root) => root,
+        Part::Few(few) => put(&mut blocks.borrow_mut(), leaf(&few)),
+    }
+}
+
+#[test]
+fn what_was_written_is_read_back_in_order() {
+    for number in [0, 1, 32, 33, 5_000] {
+        let entries = entries(0..number);
+        let (root, blocks) = written(&entries);
+        assert_eq!(read_back(&root, &blocks), Ok(entries), "{number} entries");
+    }
+}
+
+#[test]
+fn one_more_entry_changes_one_path() {
+    let mut entries = entries(0..5_000);
+    let (_, before) = written(&entries);
+    entries.remove(1_234);
+    let (_, after) = written(&entries);
+    let new = after.keys().filter(|cid| !before.contains_key(cid)).count();
+    assert!((1..=4).contains(&new), "{new} new blocks");
+}
+
+#[test]
+fn an_update_reads_and_writes_one_path() {
+    let (root, mut blocks) = written(&entries(0..5_000));
+    let before = blocks.len();
+    let after = changed(root, &mut blocks, &[(7_777, true)]);
+    assert!((1..=4).contains(&(blocks.len() - before)), "{} new blocks", blocks.len() - before);
+    assert_eq!(after, written(&entries((0..5_000).chain([7_777]))).0);
+}
+
+#[test]
+fn the_form_is_that_of_the_content_whatever_came_before() {
+    // Grows past every split and shrinks again, a few entries at a time.
+    let (mut root, mut blocks) = written(&[]);
+    let mut there = std::collections::BTreeSet::new();
+    let mut dice = 1u64;
+    for round in 0..400u64 {
+        let changes: Vec<(u64, bool)> = (0..1 + round % 7)
+            .map(|_| {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (dice >> 33).wrapping_rem(900)
+            })
+            .map(|number| (number, (number + round) % 4 < if round < 200 { 3 } else { 1 }))
+            .collect();
+        let mut first = BTreeMap::new();
+        for (number, is_there) in &changes {
+            first.entry(*number).or_insert(*is_there);
+        }
+        let changes: Vec<_> = first.into_iter().collect();
+        for (number, is_there) in &changes {
+            if *is_there {
+                there.insert(*number)
+            } else {
+                there.remove(number)
+            };
+        }
+        root = changed(root, &mut blocks, &changes);
+        let expected = written(&entries(there.iter().copied())).0;
+        assert_eq!(root, expected, "{} entries in round {round}", there.len());
+    }
+    let all: Vec<_> = there.iter().map(|number| (*number, false)).collect();
+    assert!(all.len() > 32, "{}", all.len());
+    assert_eq!(changed(root, &mut blocks, &all), written(&[]).0);
+}
+
+#[test]
+fn few_are_collected_and_many_are_not() {
+    for (number, fits) in [(33, true), (64, true), (65, false), (5_000, false)] {
+        let entries = entries(0..number);
+        let (root, blocks) = written(&entries);
+        let reads = RefCell::new(0);
+        let load = |cid: &Cid| {
+            *reads.borrow_mut() += 1;
+            Ok::<_, StoreError>(blocks[cid].clone())
+        };
+        let few = collect_few(&root, 64, &load, &key_of).unwrap();
+        assert_eq!(few, fits.then_some(entries), "{number}");
+        assert!(*reads.borrow() <= 20, "{} blocks read", reads.borrow());
+    }
+}
+
+/// What is wrong with a map of which one block was replaced, links to it included.
+fn lie(change: impl Fn(&[Option<Cid>; SHARDS], &mut Blocks) -> Vec<u8>) -> String {
+    let (root, mut blocks) = written(&entries(0..300));
+    let Block::Inner(shards) = open(&root, &blocks[&root], &[0; 32], 0, &key_of).unwrap() else {
+        panic!("300 entries are split")
+    };
+    let lie = change(&shards, &mut blocks);
+    let root = put(&mut blocks, lie);
+    read_back(&root, &blocks).unwrap_err()
+}
+
+#[test]
+fn a_map_that_lies_is_refused() {
+    let swapped = lie(|shards, _| {
+        let mut shards = *shards;
+        shards.swap(3, 4);
+        inner(&shards)
+    });
+    assert!(swapped.contains("belongs into another shard"), "{swapped}");
+    let moved = lie(|shards, blocks| {
+        let mut shards = *shards;
+        let all = entries(0..300);
+        let first: Vec<&[Entry]> = split(&all, 0).collect();
+        shards[0] = Some(put(blocks, leaf(&[first[0], &first[1][..1]].concat())));
+        inner(&shards)
+    });
+    assert!(moved.contains("belongs into another shard"), "{moved}");
+    let backwards = lie(|shards, blocks| {
+        let mut shards = *shards;
+        let all = entries(0..300);
+        let mut first = split(&all, 0).next().unwrap().to_vec();
+        first.reverse();
+        shards[0] = Some(put(blocks, leaf(&first)));
+        inner(&shards)
+    });
+    assert!(backwards.contains("order of their keys"), "{backwards}");
+    let twice = lie(|shards, blocks| {
+        let mut shards = *shards;
+        let all = entries(0..300);
+        let first = split(&all, 0).next().unwrap();
+        shards[0] = Some(put(blocks, leaf(&[first, &first[first.len() - 1..]].concat())));
+        inner(&shards)
+    });
+    assert!(twice.contains("order of their keys"), "{twice}");
+    let whole = lie(|_, _| leaf(&entries(0..40)));
+    assert!(whole.contains("40 entries in one shard"), "{whole}");
+    let split_too_early = lie(|_, blocks| {
+        let all = entries(0..20);
+        let parts: Vec<Option<Cid>> =
+            split(&all, 0).map(|mine| (!mine.is_empty()).then(|| put(blocks, leaf(mine)))).collect();
+        inner(&parts.try_into().unwrap())
+    });
+    assert!(split_too_early.contains("split for 20 entries"), "{split_too_early}");
+    let hollow = lie(|shards, blocks| {
+        let mut shards = *shards;
+        shards[5] = Some(put(blocks, leaf(&[])));
+        inner(&shards)
+    });
+    assert!(hollow.contains("has no entries"), "{hollow}");
+    let short = lie(|shards, _| {
+        let links = shards[..15].iter().map(|shard| Ipld::Link(shard.unwrap())).collect();
+        encoded(&[("shards", Ipld::List(links))])
+    });
+    assert!(short.contains("16 shards"), "{short}");
+    let nameless = lie(|_, _| encoded(&[("entries", Ipld::List(vec![Ipld::Null]))]));
+    assert!(nameless.contains("no key"), "{nameless}");
+    let else_wise = lie(|_, _| encoded(&[("entries", Ipld::List(vec![])), ("more", Ipld::Null)]));
+    assert!(else_wise.contains("no part of a map"), "{else_wise}");
+}
+
+#[test]
+fn a_chain_of_shards_ends_with_the_key() {
+    // Below one slot at a time, deeper than any key reaches; each block is linked to before it is there.
+    let mut below = leaf(&entries(0..1));
+    let mut blocks = Blocks::new();
+    for _ in 0..70 {
+        let mut shards = [None; SHARDS];
+        shards[0] = Some(put(&mut blocks, below));
+        below = inner(&shards);
+    }
+    let root = put(&mut blocks, below);
+    let error = read_back(&root, &blocks).unwrap_err();
+    assert!(error.contains("deeper than a key"), "{error}");
+}
