@@ -11,7 +11,7 @@
 //! | `p`, CID | how often it is pinned: u64, big-endian |
 //! | `c`, CID | references beyond the first: u64, big-endian; absent for none |
 //! | `d`, CID | empty: nothing refers to the block, it is to go |
-//! | `l`, `u`, CID | the block that this one [leans on](leans), and the one that leans on it |
+//! | `l`, `u`, CID | the block that this one leans on, and the one that leans on it |
 //!
 //! Invariants, after every batch:
 //! 1. The references of an address are its holds, one for its pins, and one for each block that is there and links to
