@@ -11,7 +11,7 @@ use std::sync::Arc;
 use everturn::native::{Incoming, Native, NativeType};
 use everturn::{
     Budget, Builder, Cid, ContainerId, Exception, ExceptionKind, Hypervisor, ImportLimits, Ipld, MemoryStore,
-    Message, Refusal, Settings, Store, Ticks, Turn, TurnsBy, import_car, node,
+    Message, Settings, Store, Ticks, Turn, TurnsBy, import_car, node,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +46,6 @@ struct Account {
     balance: u64,
 }
 
-fn refused(refusal: Refusal) -> Exception {
-    Exception::new(ExceptionKind::Throw, refusal.to_string())
-}
-
 fn invalid(error: impl ToString) -> Exception {
     Exception::new(ExceptionKind::Invalid, error.to_string())
 }
@@ -57,9 +53,8 @@ fn invalid(error: impl ToString) -> Exception {
 impl Native for Bank {
     fn create(turn: &mut Turn, _: Ipld) -> Result<Bank, Exception> {
         for number in 0..ACCOUNTS {
-            let account =
-                turn.create("account", &node::encode(&1_000u64).map_err(invalid)?).map_err(refused)?;
-            turn.bind(&number.to_string(), account).map_err(refused)?;
+            let account = turn.create("account", &node::encode(&1_000u64).map_err(invalid)?)?;
+            turn.bind(&number.to_string(), account)?;
         }
         Ok(Bank { payments: 0 })
     }
@@ -69,9 +64,9 @@ impl Native for Bank {
         // An account that has paid sends the same back, from nobody.
         let next = if from < ACCOUNTS { from } else { to };
         self.payments += u64::from(from < ACCOUNTS);
-        let account = turn.get(&next.to_string()).map_err(refused)?;
+        let account = turn.get(&next.to_string())?;
         let data = node::encode(&(from, to, amount)).map_err(invalid)?;
-        turn.send(account, &data, &[], 0).map_err(refused)
+        Ok(turn.send(account, &data, &[], 0)?)
     }
 }
 
@@ -92,9 +87,9 @@ impl Native for Account {
             return Ok(());
         }
         self.balance = self.balance.checked_sub(amount).ok_or_else(|| invalid("not enough money"))?;
-        let parent = turn.parent().map_err(refused)?;
+        let parent = turn.parent()?;
         let data = node::encode(&(u64::MAX, to, amount)).map_err(invalid)?;
-        turn.send(parent, &data, &[], 0).map_err(refused)
+        Ok(turn.send(parent, &data, &[], 0)?)
     }
 }
 

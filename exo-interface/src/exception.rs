@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Refusal;
+
 /// Why a turn was discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,6 +48,13 @@ impl Exception {
     /// An exception without a stack.
     pub fn new(kind: ExceptionKind, text: impl Into<String>) -> Exception {
         Exception { kind, text: text.into(), stack: String::new() }
+    }
+}
+
+/// A native program that does not handle a refusal throws it, as one in JavaScript does: `turn.get("name")?`.
+impl From<Refusal> for Exception {
+    fn from(refusal: Refusal) -> Exception {
+        Exception::new(ExceptionKind::Throw, refusal.to_string())
     }
 }
 

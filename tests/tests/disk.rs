@@ -5,10 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use everturn::native::{Incoming, Native, NativeType};
-use everturn::{
-    Backend, ContainerId, DiskStore, Exception, ExceptionKind, Hypervisor, Ipld, Message, Refusal, Ticks,
-    Turn,
-};
+use everturn::{Backend, ContainerId, DiskStore, Exception, Hypervisor, Ipld, Message, Ticks, Turn};
 use serde::{Deserialize, Serialize};
 
 use crate::dice::Dice;
@@ -33,10 +30,6 @@ struct Hoard {
     bytes: Ipld,
 }
 
-fn refused(refusal: Refusal) -> Exception {
-    Exception::new(ExceptionKind::Throw, refusal.to_string())
-}
-
 impl Native for Owner {
     fn create(_: &mut Turn, _: Ipld) -> Result<Owner, Exception> {
         Ok(Owner {})
@@ -44,10 +37,10 @@ impl Native for Owner {
 
     fn run(&mut self, turn: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
         match message.data() {
-            Ipld::Null => turn.delete("hoard").map_err(refused),
+            Ipld::Null => Ok(turn.delete("hoard")?),
             _ => {
-                let hoard = turn.create("hoard", message.bytes).map_err(refused)?;
-                turn.bind("hoard", hoard).map_err(refused)
+                let hoard = turn.create("hoard", message.bytes)?;
+                Ok(turn.bind("hoard", hoard)?)
             }
         }
     }

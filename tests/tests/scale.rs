@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use everturn::native::{Incoming, Native, NativeType};
 use everturn::{
-    Cid, ContainerId, Exception, ExceptionKind, Hypervisor, ImportLimits, Ipld, Kind, MemoryStore, Message,
-    Refusal, Settings, Store, Ticks, Turn, Unloading, node,
+    Cid, ContainerId, Exception, Hypervisor, ImportLimits, Ipld, Kind, MemoryStore, Message, Settings, Store,
+    Ticks, Turn, Unloading, node,
 };
 use everturn_dag::address::node_cid;
 use everturn_dag::car::{CarReader, CarWriter};
@@ -96,10 +96,6 @@ fn number(data: &Ipld) -> u64 {
     }
 }
 
-fn refused(refusal: Refusal) -> Exception {
-    Exception::new(ExceptionKind::Throw, refusal.to_string())
-}
-
 /// Has children down to a level. A message goes on to one of them, by the digits of its number, and is counted where it ends.
 #[derive(Clone, Serialize, Deserialize)]
 struct Branch {
@@ -112,8 +108,8 @@ impl Native for Branch {
     fn create(turn: &mut Turn, init: Ipld) -> Result<Branch, Exception> {
         let (fan_out, level) = (number(&init) / 10, number(&init) % 10);
         for child in 0..if level > 0 { fan_out } else { 0 } {
-            let port = turn.create("branch", &encode(fan_out * 10 + level - 1)).map_err(refused)?;
-            turn.bind(&format!("{child}"), port).map_err(refused)?;
+            let port = turn.create("branch", &encode(fan_out * 10 + level - 1))?;
+            turn.bind(&format!("{child}"), port)?;
         }
         Ok(Branch { level, fan_out, count: 0 })
     }
@@ -124,8 +120,8 @@ impl Native for Branch {
             self.count += 1;
             return Ok(());
         }
-        let child = turn.get(&format!("{}", number % self.fan_out)).map_err(refused)?;
-        turn.send(child, &encode(number / self.fan_out), &[], 0).map_err(refused)
+        let child = turn.get(&format!("{}", number % self.fan_out))?;
+        Ok(turn.send(child, &encode(number / self.fan_out), &[], 0)?)
     }
 }
 
@@ -153,23 +149,23 @@ impl Native for Hub {
                 let end = self.made + AT_ONCE;
                 while self.made < end {
                     let made = match self.made % HUNDRED {
-                        0 | 99 => vec![turn.create("branch", &encode(0)).map_err(refused)?],
-                        _ => <[_; 2]>::from(turn.channel().map_err(refused)?).to_vec(),
+                        0 | 99 => vec![turn.create("branch", &encode(0))?],
+                        _ => <[_; 2]>::from(turn.channel()?).to_vec(),
                     };
                     for port in made {
-                        turn.bind(&format!("{}", self.made), port).map_err(refused)?;
+                        turn.bind(&format!("{}", self.made), port)?;
                         self.made += 1;
                     }
                 }
             }
             Ipld::Integer(child) => {
-                let port = turn.get(&format!("{child}")).map_err(refused)?;
-                turn.send(port, &encode(1), &[], 0).map_err(refused)?;
+                let port = turn.get(&format!("{child}"))?;
+                turn.send(port, &encode(1), &[], 0)?;
             }
             Ipld::List(names) => {
                 for name in names {
                     let Ipld::String(name) = name else { continue };
-                    turn.delete(&name).map_err(refused)?;
+                    turn.delete(&name)?;
                 }
             }
             _ => {}

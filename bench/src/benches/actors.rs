@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use everturn::native::{Incoming, Native, NativeType};
 use everturn::{
-    Budget, Cid, ContainerId, Exception, ExceptionKind, Hypervisor, Ipld, Kind, MemoryStore, Message,
-    Refusal, Settings, Store, Ticks, Turn, TurnsBy,
+    Budget, Cid, ContainerId, Exception, Hypervisor, Ipld, Kind, MemoryStore, Message, Settings, Store,
+    Ticks, Turn, TurnsBy,
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
@@ -50,26 +50,23 @@ struct Branch {
     count: u64,
 }
 
-fn number(data: &Ipld) -> u64 {
+/// A message that is a number; anything else is 0.
+pub(super) fn number(data: &Ipld) -> u64 {
     match data {
         Ipld::Integer(number) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
     }
 }
 
-fn encode(number: u64) -> Vec<u8> {
+pub(super) fn encode(number: u64) -> Vec<u8> {
     everturn::node::encode(&number).unwrap_or_default()
-}
-
-fn refused(refusal: Refusal) -> Exception {
-    Exception::new(ExceptionKind::Throw, refusal.to_string())
 }
 
 impl Native for Player {
     fn create(turn: &mut Turn, init: Ipld) -> Result<Player, Exception> {
         if init == Ipld::Bool(true) {
-            let other = turn.create("player", &encode(0)).map_err(refused)?;
-            turn.bind("other", other).map_err(refused)?;
+            let other = turn.create("player", &encode(0))?;
+            turn.bind("other", other)?;
         }
         Ok(Player {})
     }
@@ -77,8 +74,8 @@ impl Native for Player {
     fn run(&mut self, turn: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
         let left = number(&message.data());
         if left > 0 {
-            let other = turn.get("other").or_else(|_| turn.parent()).map_err(refused)?;
-            turn.send(other, &encode(left - 1), &[], 0).map_err(refused)?;
+            let other = turn.get("other").or_else(|_| turn.parent())?;
+            turn.send(other, &encode(left - 1), &[], 0)?;
         }
         Ok(())
     }
@@ -87,8 +84,8 @@ impl Native for Player {
 impl Native for Worker {
     fn create(turn: &mut Turn, init: Ipld) -> Result<Worker, Exception> {
         for worker in 0..number(&init) {
-            let port = turn.create("worker", &encode(0)).map_err(refused)?;
-            turn.bind(&format!("{worker}"), port).map_err(refused)?;
+            let port = turn.create("worker", &encode(0))?;
+            turn.bind(&format!("{worker}"), port)?;
         }
         Ok(Worker { sum: 0 })
     }
@@ -97,9 +94,9 @@ impl Native for Worker {
         let data = message.data();
         let names = turn.names();
         for name in &names {
-            let port = turn.get(name).map_err(refused)?;
+            let port = turn.get(name)?;
             for _ in 0..number(&data) {
-                turn.send(port, &encode(1), &[], 0).map_err(refused)?;
+                turn.send(port, &encode(1), &[], 0)?;
             }
         }
         if names.is_empty() {
@@ -116,8 +113,8 @@ impl Native for Branch {
     fn create(turn: &mut Turn, init: Ipld) -> Result<Branch, Exception> {
         let level = number(&init);
         for child in 0..if level > 0 { FAN_OUT } else { 0 } {
-            let port = turn.create("branch", &encode(level - 1)).map_err(refused)?;
-            turn.bind(&format!("{child}"), port).map_err(refused)?;
+            let port = turn.create("branch", &encode(level - 1))?;
+            turn.bind(&format!("{child}"), port)?;
         }
         Ok(Branch { level, count: 0 })
     }
@@ -128,8 +125,8 @@ impl Native for Branch {
             self.count += 1;
             return Ok(());
         }
-        let child = turn.get(&format!("{}", number % FAN_OUT)).map_err(refused)?;
-        turn.send(child, &encode(number / FAN_OUT), &[], 0).map_err(refused)
+        let child = turn.get(&format!("{}", number % FAN_OUT))?;
+        Ok(turn.send(child, &encode(number / FAN_OUT), &[], 0)?)
     }
 }
 

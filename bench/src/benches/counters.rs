@@ -1,10 +1,10 @@
 //! The simplest containers there are, natively and as a wasm module: a message, and a root over a thousand that changed.
 
 use everturn::native::{Incoming, Native};
-use everturn::{Exception, ExceptionKind, Ipld, Refusal, Turn};
+use everturn::{Exception, ExceptionKind, Ipld, Turn};
 use serde::{Deserialize, Serialize};
 
-use super::actors::{COMMITTER, Loop};
+use super::actors::{COMMITTER, Loop, number};
 use crate::Failure;
 use crate::durations::{figure, median};
 use crate::process::thread_seconds;
@@ -24,19 +24,13 @@ pub(super) struct Tally {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Fan {}
 
-fn refused(refusal: Refusal) -> Exception {
-    Exception::new(ExceptionKind::Throw, refusal.to_string())
-}
-
 impl Native for Tally {
     fn create(_: &mut Turn, _: Ipld) -> Result<Tally, Exception> {
         Ok(Tally { sum: 0 })
     }
 
     fn run(&mut self, _: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
-        if let Ipld::Integer(number) = message.data() {
-            self.sum += u64::try_from(number).unwrap_or_default();
-        }
+        self.sum += number(&message.data());
         Ok(())
     }
 }
@@ -47,16 +41,16 @@ impl Native for Fan {
             return Err(Exception::new(ExceptionKind::Throw, "it begins with a type"));
         };
         for child in 0..COUNTERS {
-            let port = turn.create(&kind, &[0]).map_err(refused)?;
-            turn.bind(&format!("{child}"), port).map_err(refused)?;
+            let port = turn.create(&kind, &[0])?;
+            turn.bind(&format!("{child}"), port)?;
         }
         Ok(Fan {})
     }
 
     fn run(&mut self, turn: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
         for child in 0..COUNTERS {
-            let port = turn.get(&format!("{child}")).map_err(refused)?;
-            turn.send(port, message.bytes, &[], 0).map_err(refused)?;
+            let port = turn.get(&format!("{child}"))?;
+            turn.send(port, message.bytes, &[], 0)?;
         }
         Ok(())
     }

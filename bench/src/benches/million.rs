@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use everturn::native::{Incoming, Native};
-use everturn::{DiskStore, Exception, ExceptionKind, Ipld, Refusal, Store, Turn};
+use everturn::{DiskStore, Exception, Ipld, Store, Turn};
 use serde::{Deserialize, Serialize};
 
-use super::actors::Loop;
+use super::actors::{Loop, encode, number};
 use crate::Failure;
 use crate::process::Memory;
 use crate::table::{Row, Table, Target};
@@ -26,20 +26,12 @@ pub(super) struct Crowd {
     count: u64,
 }
 
-fn refused(refusal: Refusal) -> Exception {
-    Exception::new(ExceptionKind::Throw, refusal.to_string())
-}
-
 impl Native for Crowd {
     fn create(turn: &mut Turn, init: Ipld) -> Result<Crowd, Exception> {
-        let Ipld::Integer(level) = init else {
-            return Err(Exception::new(ExceptionKind::Throw, "it begins with a level"));
-        };
-        let level = u64::try_from(level).unwrap_or_default();
+        let level = number(&init);
         for child in 0..if level > 0 { FAN_OUT } else { 0 } {
-            let below = everturn::node::encode(&(level - 1)).unwrap_or_default();
-            let port = turn.create("crowd", &below).map_err(refused)?;
-            turn.bind(&format!("{child}"), port).map_err(refused)?;
+            let port = turn.create("crowd", &encode(level - 1))?;
+            turn.bind(&format!("{child}"), port)?;
         }
         Ok(Crowd { level, count: 0 })
     }
@@ -47,8 +39,8 @@ impl Native for Crowd {
     fn run(&mut self, turn: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
         self.count += 1;
         for child in 0..if self.level > 0 { FAN_OUT } else { 0 } {
-            let port = turn.get(&format!("{child}")).map_err(refused)?;
-            turn.send(port, message.bytes, &[], 0).map_err(refused)?;
+            let port = turn.get(&format!("{child}"))?;
+            turn.send(port, message.bytes, &[], 0)?;
         }
         Ok(())
     }

@@ -292,7 +292,7 @@ impl Native for Busy {
         if name == 0 {
             for child in 1..BUSY as u64 {
                 let made = turn.create("busy", &everturn::node::encode(&child).unwrap());
-                made.and_then(|made| turn.bind(&child.to_string(), made)).map_err(|_| refusal())?;
+                made.and_then(|made| turn.bind(&child.to_string(), made))?;
             }
         }
         Ok(Busy { name: name as u64 })
@@ -305,12 +305,8 @@ impl Native for Busy {
         std::thread::sleep(std::time::Duration::from_micros(300));
         let done = self.tell_everybody(turn, message.bytes);
         at_work.store(false, Ordering::SeqCst);
-        done.map_err(|_| refusal())
+        Ok(done?)
     }
-}
-
-fn refusal() -> Exception {
-    Exception::new(everturn::ExceptionKind::Throw, "refused")
 }
 
 impl Busy {

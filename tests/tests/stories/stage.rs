@@ -117,10 +117,6 @@ impl Native for Actor {
     }
 }
 
-fn thrown(refusal: Refusal) -> Exception {
-    Exception::new(ExceptionKind::Throw, refusal.to_string())
-}
-
 impl Actor {
     fn say(&mut self, turn: &mut Turn, from: &str, text: &str) {
         let line = format!("@{} {} < {from}: {text}", turn.ticks(), self.name);
@@ -150,8 +146,8 @@ impl Actor {
             }
             Step::PingPong(bound) => {
                 if turn.ticks() < Ticks(*bound) {
-                    let other = turn.get("other").or_else(|_| turn.parent()).map_err(thrown)?;
-                    turn.send(other, &data(std::slice::from_ref(step)), &[], 0).map_err(thrown)?;
+                    let other = turn.get("other").or_else(|_| turn.parent())?;
+                    turn.send(other, &data(std::slice::from_ref(step)), &[], 0)?;
                 } else {
                     self.say(turn, from, "game over");
                 }
@@ -161,7 +157,7 @@ impl Actor {
                 Ok(()) => self.say(turn, from, "not refused"),
                 Err(refusal) => self.say(turn, from, &format!("refused: {refusal:?}")),
             },
-            step => self.ask(turn, step).map_err(thrown)?,
+            step => self.ask(turn, step)?,
         }
         Ok(())
     }
