@@ -1,46 +1,19 @@
 //! States that leave a store as a CAR and live on in another; CARs that are not to be trusted; checkpoints.
 
 use std::io::Cursor;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use everturn::{ArchiveError, Cid, HypervisorError, ImportLimits, Ipld, MemoryStore, Settings, Store, Ticks};
 use everturn_dag::address::{node_cid, raw_cid};
 use everturn_dag::car::{CarReader, CarWriter};
 use everturn_dag::{Space, node};
 
+use crate::cars::Shared;
+use crate::host::assert_whole;
 use crate::world::{Ways, World};
 
 const PROGRAM: &str = "var n = 0; const count = () => ++n;
     ports.bind('child', ports.create('js', 'var got = []; export default { message(m) { got.push(m.data); } }'));";
-
-/// What an export wrote, so that it can be looked at.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn export(world: &World, root: &Cid) -> Vec<u8> {
-    let output = Shared::default();
-    let hypervisor = world.hypervisor().clone();
-    let exported = world.block_on(hypervisor.export_root(root, output.clone())).unwrap();
-    let car = output.0.lock().unwrap().clone();
-    assert_eq!(CarReader::new(&*car).unwrap().count() as u64, exported.blocks);
-    car
-}
-
-fn import(world: &World, car: Vec<u8>) -> Result<Cid, HypervisorError> {
-    let hypervisor = world.hypervisor().clone();
-    world.block_on(hypervisor.import_root(Cursor::new(car), ImportLimits::default()))
-}
 
 fn content(store: &dyn Store) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
     let mut rows = Vec::new();
@@ -55,17 +28,13 @@ fn content(store: &dyn Store) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
     rows
 }
 
-fn check(store: &dyn Store) {
-    assert_eq!(everturn::check(&*store.snapshot().unwrap()).problems, [""; 0]);
-}
-
 /// A world with something in it, and a CAR of its root.
 fn exported() -> (World, Cid, Vec<u8>) {
     let mut world = World::new(PROGRAM);
     world.eval("count(); count(); send(ports.get('child'), n)");
     world.idle();
     let root = world.state_root();
-    let car = export(&world, &root);
+    let car = world.export(&root);
     (world, root, car)
 }
 
@@ -82,7 +51,7 @@ fn a_state_leaves_and_lives_on_in_another_store() {
     let (mut world, root, car) = exported();
     let store: Arc<MemoryStore> = Arc::default();
     let mut elsewhere = World::empty(store.clone() as Arc<dyn Store>);
-    assert_eq!(import(&elsewhere, car.clone()).unwrap(), root);
+    assert_eq!(elsewhere.import(car.clone()).unwrap(), root);
     let hypervisor = elsewhere.hypervisor().clone();
     elsewhere.root = elsewhere.block_on(hypervisor.revive_instance("js", "main", &root)).unwrap();
     elsewhere.block_on(hypervisor.release_root(&root)).unwrap();
@@ -97,9 +66,9 @@ fn a_state_leaves_and_lives_on_in_another_store() {
     elsewhere.restart();
     assert_eq!(elsewhere.eval("count()"), "4");
     let again = elsewhere.state_root();
-    assert_eq!(export(&elsewhere, &again).len(), export(&elsewhere, &again).len());
+    assert_eq!(elsewhere.export(&again).len(), elsewhere.export(&again).len());
     elsewhere.stop();
-    check(&*store);
+    assert_whole(&*store);
 }
 
 #[test]
@@ -133,7 +102,7 @@ fn a_car_that_is_not_right_is_refused_and_changes_nothing() {
     elsewhere.restart();
     let before = content(&*store);
     let refuse = |what: &str, car: Vec<u8>, is_right: fn(&ArchiveError) -> bool| {
-        let error = import(&elsewhere, car).unwrap_err();
+        let error = elsewhere.import(car).unwrap_err();
         assert!(matches!(&error, HypervisorError::Archive(error) if is_right(error)), "{what}: {error}");
         assert!(content(&*store) == before, "{what}: the store has changed");
     };
@@ -185,14 +154,14 @@ fn a_car_that_is_not_right_is_refused_and_changes_nothing() {
 
     // A page tree that is none: it is found when the state is to be brought to life.
     let nonsense = state_with_pages(&blocks, root);
-    let imported = import(&elsewhere, nonsense).unwrap();
+    let imported = elsewhere.import(nonsense).unwrap();
     let error = elsewhere.block_on(hypervisor.revive_instance("js", "nonsense", &imported)).unwrap_err();
     assert!(!matches!(error, HypervisorError::Stopped(_)), "{error}");
     elsewhere.block_on(hypervisor.release_root(&imported)).unwrap();
     assert_eq!(elsewhere.eval("other"), "1", "it goes on");
     drop(hypervisor);
     elsewhere.stop();
-    check(&*store);
+    assert_whole(&*store);
 }
 
 /// The same state with its pages replaced by a node that is no page tree, and without its child.
@@ -226,7 +195,7 @@ fn a_root_that_is_released_while_it_leaves_leaves_whole() {
         exported
     });
     exported.unwrap();
-    assert_eq!(*output.0.lock().unwrap(), car);
+    assert_eq!(output.bytes(), car);
     let unheard = world.block_on(hypervisor.export_root(&raw_cid(b"x"), Shared::default())).unwrap_err();
     assert!(matches!(unheard, HypervisorError::NoSuchRoot(_)), "{unheard}");
 }
@@ -260,7 +229,7 @@ fn a_checkpoint_with_messages_under_way_goes_on_to_the_same_root() {
         world.eval("play(60)");
         let hypervisor = world.hypervisor().clone();
         let checkpoint = world.block_on(hypervisor.checkpoint()).unwrap();
-        let car = export(&world, &checkpoint);
+        let car = world.export(&checkpoint);
         world.idle();
         let (expected, log) = (world.state_root(), world.eval("log.join()"));
 
@@ -281,7 +250,7 @@ fn a_checkpoint_with_messages_under_way_goes_on_to_the_same_root() {
         resumed.block_on(again.release_root(&checkpoint)).unwrap();
         drop(again);
         resumed.stop();
-        check(&*store);
+        assert_whole(&*store);
         caught += usize::from(waiting > 0 && in_flight);
         if caught == 3 {
             return;
@@ -298,7 +267,7 @@ fn a_checkpoint_is_the_same_wherever_it_is_made() {
     assert!(world.block_on(hypervisor.is_checkpoint(&first)).unwrap());
     let root = world.state_root();
     assert!(!world.block_on(hypervisor.is_checkpoint(&root)).unwrap());
-    let car = export(&world, &first);
+    let car = world.export(&first);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     everturn::import_car(&store, Cursor::new(&car), ImportLimits::default()).unwrap();
     let resumed = World::resumed(store, &first, Settings::default());
@@ -311,7 +280,7 @@ fn a_resume_that_does_not_fit_says_what_does_not() {
     let (world, root, _) = exported();
     let hypervisor = world.hypervisor().clone();
     let checkpoint = world.block_on(hypervisor.checkpoint()).unwrap();
-    let car = export(&world, &checkpoint);
+    let car = world.export(&checkpoint);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     everturn::import_car(&store, Cursor::new(&car), ImportLimits::default()).unwrap();
     let refuse = |store: &Arc<dyn Store>, cid: &Cid, settings: Settings| {
@@ -333,7 +302,7 @@ fn a_resume_that_does_not_fit_says_what_does_not() {
     let mut resumed = World::resumed(store.clone(), &checkpoint, Settings::default());
     assert_eq!(resumed.eval("count()"), "3");
     resumed.stop();
-    check(&*store);
+    assert_whole(&*store);
     let full = refuse(&store, &checkpoint, Settings::default());
     assert!(matches!(full, HypervisorError::NotEmpty), "{full}");
 }
@@ -347,7 +316,7 @@ fn a_backup_of_a_living_store_opens_and_is_right() {
     world.block_on(hypervisor.backup(&copy)).unwrap();
     world.eval("count()");
     let store: Arc<dyn Store> = Arc::new(everturn::DiskStore::open(&copy).unwrap());
-    check(&*store);
+    assert_whole(&*store);
     let mut restored = World::on(store, PROGRAM, Ways::default());
     assert_eq!(restored.state_root(), root);
     assert_eq!(restored.eval("count()"), "3");

@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it is for")]
 
 mod archives;
+mod cars;
 mod containers;
+mod counting;
 mod determinism;
 mod dice;
 mod disk;
 mod engine;
+mod host;
 mod javascript;
 mod layers;
 mod limits;

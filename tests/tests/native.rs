@@ -1,14 +1,17 @@
 //! Containers that are Rust types: what is saved of them, and what cannot be.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use everturn::native::{Checked, Incoming, Native, NativeType};
 use everturn::{
-    Cid, ContainerId, Exception, ExceptionKind, Hypervisor, HypervisorError, Ipld, MemoryStore, Message,
-    Settings, Store, Ticks, Turn, Unloading, node,
+    Cid, ContainerId, Exception, ExceptionKind, Hypervisor, HypervisorError, Ipld, MemoryStore, Settings,
+    Ticks, Turn, Unloading, node,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
 
 /// Keeps what it is told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,25 +103,28 @@ fn answer(turn: &mut Turn, data: Ipld) -> Result<(), Exception> {
 
 /// A hypervisor with all types, on a store that outlives it.
 struct World {
-    runtime: tokio::runtime::Runtime,
-    store: Arc<dyn Store>,
+    host: Host,
     settings: Settings,
     rebuilding: bool,
-    hypervisor: Option<Hypervisor>,
+}
+
+impl Deref for World {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 impl World {
     fn new(settings: Settings, rebuilding: bool) -> World {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut world =
-            World { runtime, store: Arc::new(MemoryStore::new()), settings, rebuilding, hypervisor: None };
+        let mut world = World { host: Host::on(Arc::new(MemoryStore::new())), settings, rebuilding };
         world.start();
         world
     }
 
     fn start(&mut self) {
-        let builder = Hypervisor::builder().shared_store(self.store.clone()).settings(self.settings);
-        let hypervisor = self.runtime.block_on(builder.build()).unwrap();
+        let hypervisor = self.host.start(Hypervisor::builder().settings(self.settings)).unwrap();
         if self.rebuilding {
             hypervisor.register_container("keeper", NativeType::<Keeper>::rebuilding());
         } else {
@@ -127,31 +133,19 @@ impl World {
         hypervisor.register_container("fields", NativeType::<Fields>::new());
         hypervisor.register_container("number", NativeType::<Number>::new());
         hypervisor.register_container("nothing", NativeType::<Nothing>::new());
-        self.hypervisor = Some(hypervisor);
     }
 
     fn restart(&mut self) {
-        let hypervisor = self.hypervisor.take().expect("it runs");
-        self.runtime.block_on(hypervisor.stop()).unwrap();
-        crate::world::assert_whole(&*self.store);
+        self.host.stop();
         self.start();
     }
 
-    fn hypervisor(&self) -> &Hypervisor {
-        self.hypervisor.as_ref().expect("it runs")
-    }
-
     fn create(&self, container_type: &str, init: Ipld) -> Result<ContainerId, HypervisorError> {
-        self.runtime.block_on(self.hypervisor().create_instance(container_type, container_type, init))
+        self.block_on(self.hypervisor().create_instance(container_type, container_type, init))
     }
 
     fn send(&self, to: &ContainerId, data: impl Into<Ipld>) -> Result<Option<Ipld>, Exception> {
-        let message = Message { data: node::encode(&data.into()).unwrap(), ..Message::default() };
-        self.runtime.block_on(self.hypervisor().send(to, message)).unwrap().outcome
-    }
-
-    fn state_root(&self, of: &ContainerId) -> Cid {
-        self.runtime.block_on(self.hypervisor().create_state_root(of, Ticks::MAX)).unwrap()
+        self.host.send(to, data).outcome
     }
 }
 
@@ -252,7 +246,7 @@ fn a_state_has_no_fields_that_every_node_has() {
 #[test]
 fn a_state_root_of_a_rust_type_is_the_way_back() {
     let world = World::new(Settings::default(), false);
-    let restore = |id: &ContainerId, root: &Cid| world.runtime.block_on(world.hypervisor().restore(id, root));
+    let restore = |id: &ContainerId, root: &Cid| world.block_on(world.hypervisor().restore(id, root));
     let keeper = world.create("keeper", Ipld::Null).unwrap();
     let (fields, nothing) = (world.create("fields", Ipld::Null), world.create("nothing", Ipld::Null));
     let (fields, nothing) = (fields.unwrap(), nothing.unwrap());
@@ -277,5 +271,5 @@ fn a_creation_that_throws_leaves_nothing() {
     let world = World::new(Settings::default(), false);
     let error = world.create("keeper", Ipld::Bool(true)).unwrap_err();
     assert!(error.to_string().contains("begins with nothing"), "{error}");
-    assert_eq!(world.runtime.block_on(world.hypervisor().inspect()).unwrap().len(), 0);
+    assert_eq!(world.inspect().len(), 0);
 }

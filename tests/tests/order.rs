@@ -18,7 +18,7 @@ use everturn::{
 use serde::{Deserialize, Serialize};
 
 use crate::dice::Dice;
-use crate::world::assert_whole;
+use crate::host::assert_whole;
 
 /// A container that does as its dice say.
 #[derive(Clone, Debug, Serialize, Deserialize)]

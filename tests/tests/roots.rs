@@ -6,6 +6,7 @@ use everturn::{Cid, HypervisorError, MemoryStore, Store};
 use everturn_dag::Space;
 use everturn_dag::store::power_cut::PowerCutStore;
 
+use crate::host::assert_whole;
 use crate::world::{Ways, World};
 
 /// A container with a child, and a heap that changes in many pages with every line.
@@ -21,13 +22,6 @@ fn count(store: &dyn Store, space: Space) -> usize {
     };
     store.scan(space, &[], &mut visit).unwrap();
     rows
-}
-
-/// Everything that there is to check is right.
-fn check(store: &dyn Store) {
-    // One instant: the committer may be removing blocks.
-    let instant = store.snapshot().unwrap();
-    assert_eq!(everturn::check(&*instant).problems, [""; 0]);
 }
 
 fn release(world: &World, root: Cid) {
@@ -57,7 +51,7 @@ fn rounds_of_roots_and_releases_stay_within_a_bound() {
     let first = rounds(&mut world, &*store, 6, 3);
     let later = rounds(&mut world, &*store, 60, 3);
     world.stop();
-    check(&*store);
+    assert_whole(&*store);
     assert!(later <= 2 * first, "{first} blocks at most in 6 rounds, {later} in 60 more");
     let unreleased = 60 * 60;
     assert!(later < unreleased / 2, "{later}: the rounds change too little to show anything");
@@ -84,7 +78,7 @@ fn a_root_needs_as_many_releases_as_it_was_made() {
     assert!(matches!(again, HypervisorError::NotPinned(_)), "{again}");
     drop(hypervisor);
     world.stop();
-    check(&*store);
+    assert_whole(&*store);
 }
 
 /// The node of the container's own id is in no state of its own, but in those of its children.
@@ -96,16 +90,16 @@ fn who_went_back_still_has_its_id() {
     world.eval("round()");
     world.idle();
     world.block_on(world.hypervisor().restore(&world.root, &root)).unwrap();
-    check(&*store);
+    assert_whole(&*store);
     world.eval("ports.bind('another', ports.create('js', '0')); 0");
     world.idle();
     let later = world.state_root();
     release(&world, root);
     world.restart();
-    check(&*store);
+    assert_whole(&*store);
     world.block_on(world.hypervisor().restore(&world.root, &later)).unwrap();
     assert_eq!(world.eval("ports.names().includes('another')"), "true");
-    check(&*store);
+    assert_whole(&*store);
 }
 
 #[test]
@@ -129,7 +123,7 @@ fn a_root_that_was_released_cannot_be_gone_back_to() {
     assert_eq!(world.eval("rounds"), "1");
     drop(hypervisor);
     world.stop();
-    check(&*store);
+    assert_whole(&*store);
 }
 
 #[test]
@@ -146,7 +140,7 @@ fn what_a_later_root_shares_with_a_released_one_stays() {
     for index in [3, 0, 6, 2, 5] {
         release(&world, roots[index]);
         world.restart();
-        check(&*store);
+        assert_whole(&*store);
     }
     let hypervisor = world.hypervisor().clone();
     for index in [1, 7, 4] {
@@ -156,7 +150,7 @@ fn what_a_later_root_shares_with_a_released_one_stays() {
         // A root of what was restored is counted like any other.
         let root = world.state_root();
         release(&world, root);
-        check(&*store);
+        assert_whole(&*store);
     }
 }
 
@@ -180,7 +174,7 @@ fn a_power_cut_between_two_steps_leaves_counts_that_are_right_and_the_rest_to_go
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let kept = (seed >> 33) as usize % (store.unsynced() + 1);
         store = Arc::new(store.cut(kept));
-        check(&*store);
+        assert_whole(&*store);
         if cut == 3 {
             largest = 0;
         }

@@ -1,89 +1,18 @@
 //! Very many containers and very many ports: what something costs follows what changes, not what there is.
 
 use std::collections::BTreeSet;
-use std::io::Cursor;
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use everturn::native::{Incoming, Native, NativeType};
-use everturn::{
-    Cid, ContainerId, Exception, Hypervisor, ImportLimits, Ipld, Kind, MemoryStore, Message, Settings, Store,
-    Ticks, Turn, Unloading, node,
-};
+use everturn::{Cid, ContainerId, Exception, Hypervisor, Ipld, Kind, Settings, Turn, Unloading, node};
 use everturn_dag::address::node_cid;
 use everturn_dag::car::{CarReader, CarWriter};
-use everturn_dag::{Batch, Change, Reader, Space, StoreError};
+use everturn_dag::{Reader, Space};
 use serde::{Deserialize, Serialize};
 
-/// Rows by their keys.
-type Keys = Vec<(Space, Vec<u8>)>;
-
-/// A store that tells which rows are read and how many are written.
-#[derive(Debug, Default)]
-struct Counting {
-    store: MemoryStore,
-    reads: Mutex<Keys>,
-    writes: Mutex<Keys>,
-}
-
-impl Counting {
-    fn read(&self, space: Space, key: &[u8]) {
-        self.reads.lock().unwrap().push((space, key.to_vec()));
-    }
-
-    /// What was read and written since this was asked last.
-    fn take(&self) -> (Keys, Keys) {
-        (std::mem::take(&mut self.reads.lock().unwrap()), std::mem::take(&mut self.writes.lock().unwrap()))
-    }
-}
-
-impl Reader for Counting {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(space, key);
-        self.store.get(space, key)
-    }
-
-    fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
-        self.read(space, key);
-        self.store.has(space, key)
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        // One that finds nothing is a read, too.
-        self.read(space, prefix);
-        self.store.scan(space, prefix, &mut |key, value| {
-            self.read(space, key);
-            visit(key, value)
-        })
-    }
-}
-
-impl Store for Counting {
-    fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        let written = batch.changes().iter().map(|change| match change {
-            Change::Put { space, key, .. } | Change::Delete { space, key } => (*space, key.clone()),
-            _ => unreachable!("a change puts or deletes"),
-        });
-        self.writes.lock().unwrap().extend(written);
-        self.store.write(batch)
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.store.sync()
-    }
-
-    fn snapshot(&self) -> Result<Box<dyn Reader>, StoreError> {
-        self.store.snapshot()
-    }
-
-    fn name(&self) -> &'static str {
-        "counting"
-    }
-}
+use crate::counting::{Counting, Counts};
+use crate::host::Host;
 
 fn encode(number: u64) -> Vec<u8> {
     node::encode(&number).unwrap()
@@ -175,58 +104,40 @@ impl Native for Hub {
 }
 
 struct World {
-    runtime: tokio::runtime::Runtime,
+    host: Host,
     store: Arc<Counting>,
     settings: Settings,
-    hypervisor: Option<Hypervisor>,
+}
+
+impl Deref for World {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 impl World {
     fn new(settings: Settings) -> World {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut world = World { runtime, store: Arc::default(), settings, hypervisor: None };
+        let store: Arc<Counting> = Arc::default();
+        let mut world = World { host: Host::on(store.clone()), store, settings };
         world.start();
         world
     }
 
     fn start(&mut self) {
-        let builder = Hypervisor::builder().shared_store(self.store.clone()).settings(self.settings);
-        let hypervisor = self.runtime.block_on(builder.build()).unwrap();
+        let hypervisor = self.host.start(Hypervisor::builder().settings(self.settings)).unwrap();
         hypervisor.register_container("branch", NativeType::<Branch>::new());
         hypervisor.register_container("hub", NativeType::<Hub>::new());
-        self.hypervisor = Some(hypervisor);
-    }
-
-    fn stop(&mut self) {
-        if let Some(hypervisor) = self.hypervisor.take() {
-            self.runtime.block_on(hypervisor.stop()).unwrap();
-        }
-    }
-
-    fn hypervisor(&self) -> &Hypervisor {
-        self.hypervisor.as_ref().unwrap()
     }
 
     fn root(&self, kind: &str, init: u64) -> ContainerId {
         let made = self.hypervisor().create_instance(kind, "", Ipld::Integer(init.into()));
-        self.runtime.block_on(made).unwrap()
+        self.block_on(made).unwrap()
     }
 
-    fn send(&self, to: &ContainerId, data: &Ipld) {
-        let message = Message { data: node::encode(data).unwrap(), ..Message::default() };
-        self.runtime.block_on(self.hypervisor().send(to, message)).unwrap().outcome.unwrap();
-    }
-
-    fn idle(&self, root: &ContainerId) {
-        self.runtime.block_on(self.hypervisor().wait(root, Ticks::MAX)).unwrap();
-    }
-
-    fn state_root(&self, root: &ContainerId) -> Cid {
-        self.runtime.block_on(self.hypervisor().create_state_root(root, Ticks::MAX)).unwrap()
-    }
-
-    fn check(&self) {
-        assert_eq!(everturn::check(&*self.store.snapshot().unwrap()).problems, [""; 0]);
+    fn tell(&self, to: &ContainerId, data: Ipld) {
+        self.send(to, data).outcome.unwrap();
     }
 
     /// How many blocks the store has.
@@ -266,17 +177,17 @@ fn a_root_reads_what_has_changed_and_a_message_what_it_meets() {
         let settings = Settings { unloading: Unloading::Above { bytes: budget }, ..Settings::default() };
         let mut world = World::new(settings);
         let root = world.root("branch", fan_out * 10 + 3);
-        world.idle(&root);
+        world.wait(&root);
         let first = world.state_root(&root);
         let leaves = fan_out.pow(3);
         let changed: BTreeSet<u64> = (0..leaves.min(1_000)).map(|n| n * 7_919 % leaves).collect();
         for leaf in &changed {
-            world.send(&root, &Ipld::Integer((*leaf).into()));
+            world.tell(&root, Ipld::Integer((*leaf).into()));
         }
-        world.idle(&root);
+        world.wait(&root);
 
         // In memory is what the budget allows, and what is being written.
-        let all = world.runtime.block_on(world.hypervisor().inspect()).unwrap();
+        let all = world.inspect();
         let loaded = all.iter().filter_map(|container| container.footprint);
         let bytes: u64 = loaded.map(|footprint| footprint.heap_bytes + footprint.bookkeeping_bytes).sum();
         assert!(bytes <= budget + 10_000, "{bytes} bytes in memory");
@@ -288,7 +199,7 @@ fn a_root_reads_what_has_changed_and_a_message_what_it_meets() {
         world.store.take();
         let second = world.state_root(&root);
         assert_ne!(first, second);
-        let (reads, writes) = world.store.take();
+        let Counts { reads, writes, .. } = world.store.take();
         let stale: BTreeSet<Vec<u64>> = changed.iter().flat_map(|leaf| paths(fan_out, 3, *leaf)).collect();
         let ids = |spaces: &[Space]| -> BTreeSet<&[u8]> {
             let read = reads.iter().filter(|(space, _)| spaces.contains(space));
@@ -305,12 +216,11 @@ fn a_root_reads_what_has_changed_and_a_message_what_it_meets() {
         // One that sleeps.
         let leaf = (0..leaves).find(|leaf| !changed.contains(leaf)).unwrap_or_default();
         world.store.take();
-        world.send(&root, &Ipld::Integer(leaf.into()));
-        world.idle(&root);
-        let (reads, writes) = world.store.take();
+        world.tell(&root, Ipld::Integer(leaf.into()));
+        world.wait(&root);
+        let Counts { reads, writes, .. } = world.store.take();
         costs.push((reads.len(), writes.len()));
-        world.stop();
-        world.check();
+        world.host.stop();
     }
     let [(reads, writes), (few_reads, few_writes)] = costs[..] else { panic!("two worlds") };
     // Which turns share a batch is the committer's affair: a few rows more or less.
@@ -323,47 +233,46 @@ fn a_hundred_thousand_ports_on_one_container() {
     let mut world = World::new(Settings::default());
     let root = world.root("hub", 0);
     for _ in 0..10 {
-        world.send(&root, &Ipld::Null);
+        world.tell(&root, Ipld::Null);
     }
-    world.idle(&root);
+    world.wait(&root);
     let first = world.state_root(&root);
     assert!(matches!(&world.block(&first), Ipld::Map(fields) if matches!(fields["ports"], Ipld::Link(_))));
 
     // One child changes: its node, the hub's, and a path of the map.
-    world.send(&root, &Ipld::Integer(70_000));
-    world.idle(&root);
+    world.tell(&root, Ipld::Integer(70_000));
+    world.wait(&root);
     world.store.take();
     let second = world.state_root(&root);
     assert_ne!(first, second);
-    let (reads, writes) = world.store.take();
+    let Counts { reads, writes, .. } = world.store.take();
     let blocks: BTreeSet<_> = writes.iter().filter(|(space, _)| *space == Space::Blocks).collect();
     assert!((5..=7).contains(&blocks.len()), "{} blocks written", blocks.len());
     assert!(reads.len() < 100, "{} rows read", reads.len());
 
     // Half of one shard goes, and the rest of the map is left alone.
     let gone: Vec<Ipld> = (1..10).map(|port| Ipld::String(format!("{port}"))).collect();
-    world.send(&root, &Ipld::List(gone));
-    world.idle(&root);
+    world.tell(&root, Ipld::List(gone));
+    world.wait(&root);
     world.store.take();
     let third = world.state_root(&root);
-    let (reads, writes) = world.store.take();
+    let Counts { reads, writes, .. } = world.store.take();
     assert!(reads.len() < 1_000, "{} rows read", reads.len());
     assert!(writes.len() < 500, "{} rows written", writes.len());
 
     // The same after a restart, and made anew from the state in another store.
-    world.stop();
-    world.check();
+    world.host.stop();
     world.start();
     assert_eq!(world.state_root(&root), third);
-    let car = export(&world, &third);
+    let car = world.export(&third);
     let elsewhere = World::new(Settings::default());
-    let imported = import(&elsewhere, &car).unwrap();
+    let imported = elsewhere.import(car.clone()).unwrap();
     let revived = elsewhere.hypervisor().revive_instance("hub", "", &imported);
-    let revived = elsewhere.runtime.block_on(revived).unwrap();
+    let revived = elsewhere.block_on(revived).unwrap();
     assert_eq!(elsewhere.state_root(&revived), third);
     for world in [&world, &elsewhere] {
-        world.send(&root, &Ipld::Integer(500));
-        world.idle(&root);
+        world.tell(&root, Ipld::Integer(500));
+        world.wait(&root);
     }
     assert_eq!(world.state_root(&root), elsewhere.state_root(&root), "they go on alike");
     refuse_lies(&elsewhere, &car);
@@ -374,7 +283,7 @@ fn ports_become_many_and_few_again() {
     let mut world = World::new(Settings::default());
     let root = world.root("hub", 0);
     let empty = world.state_root(&root);
-    world.send(&root, &Ipld::Null);
+    world.tell(&root, Ipld::Null);
     let all = world.state_root(&root);
     let names = |range: std::ops::Range<u64>| range.map(|port| Ipld::String(format!("{port}"))).collect();
     let mut left = AT_ONCE;
@@ -384,41 +293,15 @@ fn ports_become_many_and_few_again() {
     };
     assert!(!is_inline(&all) && is_inline(&empty));
     for (rest, inline) in [(1_000, false), (65, false), (64, true), (0, true)] {
-        world.send(&root, &Ipld::List(names(rest..left)));
-        world.idle(&root);
+        world.tell(&root, Ipld::List(names(rest..left)));
+        world.wait(&root);
         let cid = world.state_root(&root);
-        let bound = world.runtime.block_on(world.hypervisor().inspect()).unwrap()[0].ports.len() as u64;
+        let bound = world.inspect()[0].ports.len() as u64;
         assert_eq!(bound, rest);
         assert_eq!(is_inline(&cid), inline, "{rest} ports");
         left = rest;
     }
-    world.stop();
-    world.check();
-}
-
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn export(world: &World, root: &Cid) -> Vec<u8> {
-    let output = Shared::default();
-    world.runtime.block_on(world.hypervisor().export_root(root, output.clone())).unwrap();
-    std::mem::take(&mut *output.0.lock().unwrap())
-}
-
-fn import(world: &World, car: &[u8]) -> Result<Cid, everturn::HypervisorError> {
-    let import = world.hypervisor().import_root(Cursor::new(car.to_vec()), ImportLimits::default());
-    world.runtime.block_on(import)
+    world.host.stop();
 }
 
 /// Maps of ports that are not what their content makes them.
@@ -443,7 +326,7 @@ fn refuse_lies(world: &World, car: &[u8]) {
             lying.write(cid, block).unwrap();
         }
         let before = world.blocks();
-        let error = import(world, &lying.finish().unwrap()).unwrap_err();
+        let error = world.import(lying.finish().unwrap()).unwrap_err();
         assert!(matches!(&error, everturn::HypervisorError::Archive(_)), "{error}");
         assert!(error.to_string().contains(why), "{error}");
         assert_eq!(world.blocks(), before, "nothing came in");

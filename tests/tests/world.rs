@@ -1,12 +1,14 @@
-//! A hypervisor for stories: tell it lines, read its answers, stop it, start it again on the same store.
+//! A world of JavaScript for stories: tell it lines, read its answers, stop it, start it again on the same store.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use everturn::js::{JsOptions, JsType, ModuleCache, TrackerKind};
 use everturn::{
-    Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Message, Receipt, Settings, Store, Ticks,
-    Unloading,
+    Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Receipt, Settings, Store, Ticks, Unloading,
 };
+
+use crate::host::Host;
 
 /// The engine, prepared once in a process and kept compiled between processes.
 pub(crate) fn js(ways: &Ways) -> JsType {
@@ -49,13 +51,19 @@ impl Ways {
 
 /// One hypervisor with one root JavaScript container, and the store that outlives it.
 pub(crate) struct World {
-    runtime: tokio::runtime::Runtime,
-    store: Arc<dyn Store>,
+    host: Host,
     ways: Ways,
     js: JsType,
-    hypervisor: Option<Hypervisor>,
     pub(crate) root: ContainerId,
     lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Deref for World {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 impl World {
@@ -71,16 +79,14 @@ impl World {
     pub(crate) fn on(store: Arc<dyn Store>, program: &str, ways: Ways) -> World {
         let mut world = World::idle_on(store, ways);
         world.start();
-        let hypervisor = world.hypervisor().clone();
-        world.root =
-            world.runtime.block_on(hypervisor.get_or_create_instance("js", "main", program)).unwrap();
+        let made = world.hypervisor().get_or_create_instance("js", "main", program);
+        world.root = world.block_on(made).unwrap();
         world
     }
 
     /// Makes another root container, which lines and messages go to from now on; or says why there is none.
     pub(crate) fn create(&mut self, name: &str, init: Ipld) -> Result<(), String> {
-        let hypervisor = self.hypervisor().clone();
-        let made = self.runtime.block_on(hypervisor.create_instance("js", name, init));
+        let made = self.block_on(self.hypervisor().create_instance("js", name, init));
         self.root = made.map_err(|error| error.to_string())?;
         Ok(())
     }
@@ -98,32 +104,26 @@ impl World {
         let builder = Hypervisor::resume(world.store.clone(), checkpoint)
             .settings(settings)
             .register_container("js", world.js.clone());
-        world.hypervisor = Some(world.runtime.block_on(builder.build()).unwrap());
+        world.host.start(builder).unwrap();
         world.root = ContainerId::root("main");
         world
     }
 
     fn idle_on(store: Arc<dyn Store>, ways: Ways) -> World {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let js = js(&ways);
-        World { runtime, store, ways, js, hypervisor: None, root: ContainerId::ROOT, lines: Arc::default() }
+        World { host: Host::on(store), ways, js, root: ContainerId::ROOT, lines: Arc::default() }
     }
 
     pub(crate) fn start(&mut self) {
         let lines = self.lines.clone();
         let builder = Hypervisor::builder()
-            .shared_store(self.store.clone())
             .settings(self.ways.settings)
             .on_line(move |line| lines.lock().unwrap().push(line.text.clone()));
-        let hypervisor = self.runtime.block_on(builder.build()).unwrap();
-        hypervisor.register_container("js", self.js.clone());
-        self.hypervisor = Some(hypervisor);
+        self.host.start(builder).unwrap().register_container("js", self.js.clone());
     }
 
     pub(crate) fn stop(&mut self) {
-        let hypervisor = self.hypervisor.take().expect("it runs");
-        self.runtime.block_on(hypervisor.stop()).unwrap();
-        assert_whole(&*self.store);
+        self.host.stop();
     }
 
     pub(crate) fn restart(&mut self) {
@@ -131,14 +131,9 @@ impl World {
         self.start();
     }
 
-    pub(crate) fn hypervisor(&self) -> &Hypervisor {
-        self.hypervisor.as_ref().expect("it runs")
-    }
-
     /// Evaluates a line; the text a shell would show, or the exception.
     pub(crate) fn line(&mut self, source: &str) -> Result<String, Exception> {
-        let hypervisor = self.hypervisor().clone();
-        let receipt = self.runtime.block_on(hypervisor.evaluate(&self.root, "line", source)).unwrap();
+        let receipt = self.block_on(self.hypervisor().evaluate(&self.root, "line", source)).unwrap();
         if self.ways.restart_always {
             self.restart();
         }
@@ -152,10 +147,7 @@ impl World {
 
     /// Sends the root a message and gives its receipt.
     pub(crate) fn send(&mut self, data: impl Into<Ipld>) -> Receipt {
-        let data = everturn::node::encode(&data.into()).unwrap();
-        let hypervisor = self.hypervisor().clone();
-        let message = Message { data, ..Message::default() };
-        let receipt = self.runtime.block_on(hypervisor.send(&self.root, message)).unwrap();
+        let receipt = self.host.send(&self.root, data);
         if self.ways.restart_always {
             self.restart();
         }
@@ -164,41 +156,32 @@ impl World {
 
     /// What Tab would offer in the root.
     pub(crate) fn complete(&mut self, text: &str) -> Vec<String> {
-        let hypervisor = self.hypervisor().clone();
-        self.runtime.block_on(hypervisor.complete(&self.root, text)).unwrap()
+        self.block_on(self.hypervisor().complete(&self.root, text)).unwrap()
     }
 
     /// Whether the root is in memory.
     pub(crate) fn is_loaded(&mut self) -> bool {
-        let containers = self.runtime.block_on(self.hypervisor().inspect()).unwrap();
-        containers.iter().any(|container| container.id == self.root && container.footprint.is_some())
+        self.inspect().iter().any(|container| container.id == self.root && container.footprint.is_some())
     }
 
     /// The root's ticks when idle.
     pub(crate) fn ticks(&mut self) -> Ticks {
-        let hypervisor = self.hypervisor().clone();
-        self.runtime.block_on(hypervisor.wait(&self.root, Ticks::MAX)).unwrap()
+        self.wait(&self.root)
     }
 
     /// Waits until nothing is queued.
     pub(crate) fn idle(&mut self) {
-        let hypervisor = self.hypervisor().clone();
-        self.runtime.block_on(hypervisor.wait(&self.root, Ticks::MAX)).unwrap();
+        self.wait(&self.root);
     }
 
     /// The root's state root when idle.
     pub(crate) fn state_root(&mut self) -> Cid {
-        let hypervisor = self.hypervisor().clone();
-        self.runtime.block_on(hypervisor.create_state_root(&self.root, Ticks::MAX)).unwrap()
+        self.host.state_root(&self.root)
     }
 
     /// Lines that containers wrote so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
-    }
-
-    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
     }
 }
 
@@ -212,9 +195,4 @@ pub(crate) fn shown(receipt: Receipt) -> Result<String, Exception> {
         },
         _ => String::new(),
     })
-}
-
-/// Everything in a store that no hypervisor has open is right: blocks, counts of references, records, owners, states.
-pub(crate) fn assert_whole(store: &dyn Store) {
-    assert_eq!(everturn::check(&*store.snapshot().unwrap()).problems, [""; 0]);
 }

@@ -1,9 +1,10 @@
 //! Each limit at its bound, and one past it: of all containers, of a type, of one.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use everturn::{Exception, ExceptionKind, HypervisorError, Limit, Limits, MemoryStore, Store, Ticks};
-use everturn_dag::{Batch, Reader, Space, StoreError};
+use everturn::{Exception, ExceptionKind, HypervisorError, Limit, Limits, Ticks};
+
+use crate::counting::Counting;
 
 use super::stage::{Delays, Stage, Step, Way, create, data, named, refused, say, tell};
 
@@ -194,47 +195,6 @@ fn a_state_with_too_many_containers_is_not_brought_to_life() {
     assert_eq!(stage.ids().len(), 4);
 }
 
-/// Counts the batches that change anything.
-#[derive(Debug, Default)]
-struct Counting {
-    store: MemoryStore,
-    batches: Mutex<u64>,
-}
-
-impl Reader for Counting {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.get(space, key)
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.store.scan(space, prefix, visit)
-    }
-}
-
-impl Store for Counting {
-    fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        *self.batches.lock().unwrap() += u64::from(!batch.is_empty());
-        self.store.write(batch)
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.store.sync()
-    }
-
-    fn snapshot(&self) -> Result<Box<dyn Reader>, StoreError> {
-        self.store.snapshot()
-    }
-
-    fn name(&self) -> &'static str {
-        "counting"
-    }
-}
-
 #[test]
 fn a_batch_has_as_many_bytes_as_it_may() {
     // Turns that throw leave nothing behind but what they took.
@@ -248,10 +208,10 @@ fn a_batch_has_as_many_bytes_as_it_may() {
         let told: Vec<_> = (0..12).map(|_| stage.tell(order.clone())).collect();
         // All of them wait, and what that changed is written.
         stage.block_on(stage.hypervisor().pinned_roots()).unwrap();
-        let before = *store.batches.lock().unwrap();
+        store.take();
         stage.run();
         told.into_iter().for_each(|told| assert!(stage.block_on(told).unwrap().outcome.is_err()));
-        *store.batches.lock().unwrap() - before
+        store.take().batches
     };
     assert_eq!(batches(u64::MAX), 1);
     assert_eq!(batches(3 * bytes), 4, "three turns are enough");

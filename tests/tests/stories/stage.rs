@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::Seek;
+use std::io::Cursor;
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use everturn::{
     Settings, SideBySide, Source, Store, Ticks, Turn, TurnsBy, Unloading,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
 
 /// What a message tells its receiver to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -289,12 +292,18 @@ impl Way {
 
 /// A hypervisor with one root container, `root`, and the store that outlives it.
 pub(crate) struct Stage {
-    runtime: tokio::runtime::Runtime,
-    pub(crate) store: Arc<dyn Store>,
+    host: Host,
     way: Way,
-    hypervisor: Option<Hypervisor>,
     pub(crate) root: ContainerId,
     lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Deref for Stage {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 impl Stage {
@@ -303,9 +312,7 @@ impl Stage {
     }
 
     pub(crate) fn on(store: Arc<dyn Store>, way: Way) -> Stage {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let root = ContainerId::ROOT;
-        let mut stage = Stage { runtime, store, way, hypervisor: None, root, lines: Arc::default() };
+        let mut stage = Stage { host: Host::on(store), way, root: ContainerId::ROOT, lines: Arc::default() };
         stage.start();
         stage.add_root("", "root");
         stage
@@ -325,11 +332,10 @@ impl Stage {
     }
 
     fn start(&mut self) {
-        let builder = Hypervisor::builder().shared_store(self.store.clone());
-        self.hypervisor = Some(self.build(builder).unwrap());
+        self.start_with(Hypervisor::builder()).unwrap();
     }
 
-    fn build(&self, builder: Builder) -> Result<Hypervisor, HypervisorError> {
+    fn start_with(&mut self, builder: Builder) -> Result<(), HypervisorError> {
         let lines = self.lines.clone();
         let builder = builder.settings(self.way.settings);
         let builder = builder.on_line(move |line| lines.lock().unwrap().push(line.text.clone()));
@@ -341,32 +347,26 @@ impl Stage {
             Delays::None => builder.register_container("actor", NativeType::<Actor>::new()),
             Delays::Random => builder.register_container("actor", NativeType::<Sleepy<Actor>>::new()),
         };
-        self.block_on(builder.build())
+        self.host.start(builder).map(|_| ())
     }
 
     /// Stops, and tries to go on in another way.
     pub(crate) fn reopen(&mut self, way: Way) -> Result<(), HypervisorError> {
-        if let Some(hypervisor) = self.hypervisor.take() {
-            self.block_on(hypervisor.stop())?;
+        if self.runs() {
+            self.host.stop();
         }
         self.way = way;
-        self.hypervisor = Some(self.build(Hypervisor::builder().shared_store(self.store.clone()))?);
-        Ok(())
+        self.start_with(Hypervisor::builder())
     }
 
     /// Another hypervisor, on a store of its own, that goes on from a checkpoint of this one.
     pub(crate) fn resumed(&self, checkpoint: &Cid) -> Stage {
-        let mut car = tempfile::tempfile().unwrap();
-        let exported = self.hypervisor().export_root(checkpoint, car.try_clone().unwrap());
-        self.block_on(exported).unwrap();
-        car.rewind().unwrap();
+        let car = Cursor::new(self.export(checkpoint));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         assert_eq!(everturn::import_car(&store, car, ImportLimits::default()).unwrap(), *checkpoint);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (way, root) = (self.way, self.root);
-        let mut resumed =
-            Stage { runtime, store: store.clone(), way, hypervisor: None, root, lines: Arc::default() };
-        resumed.hypervisor = Some(resumed.build(Hypervisor::resume(store, checkpoint)).unwrap());
+        let (host, way, root) = (Host::on(store.clone()), self.way, self.root);
+        let mut resumed = Stage { host, way, root, lines: Arc::default() };
+        resumed.start_with(Hypervisor::resume(store, checkpoint)).unwrap();
         resumed
     }
 
@@ -377,14 +377,8 @@ impl Stage {
 
     /// Stops, and starts again on the same store.
     pub(crate) fn restart(&mut self) {
-        let hypervisor = self.hypervisor.take().expect("it runs");
-        self.block_on(hypervisor.stop()).unwrap();
-        crate::world::assert_whole(&*self.store);
+        self.host.stop();
         self.start();
-    }
-
-    pub(crate) fn hypervisor(&self) -> &Hypervisor {
-        self.hypervisor.as_ref().expect("it runs")
     }
 
     /// Queues a message for the root container.
@@ -414,7 +408,7 @@ impl Stage {
     /// Runs until nothing is queued.
     pub(crate) fn run(&self) {
         self.block_on(self.advance());
-        self.block_on(self.hypervisor().wait(&self.root, Ticks::MAX)).unwrap();
+        self.wait(&self.root);
     }
 
     /// Runs some turns of a loop that is the host's.
@@ -423,7 +417,7 @@ impl Stage {
     }
 
     pub(crate) fn state_root(&self) -> Cid {
-        self.block_on(self.hypervisor().create_state_root(&self.root, Ticks::MAX)).unwrap()
+        self.host.state_root(&self.root)
     }
 
     /// A state node.
@@ -433,10 +427,6 @@ impl Stage {
             Ipld::Map(fields) => fields,
             other => panic!("a state node is a map: {other:?}"),
         }
-    }
-
-    pub(crate) fn inspect(&self) -> Vec<Inspection> {
-        self.block_on(self.hypervisor().inspect()).unwrap()
     }
 
     /// The containers that there are.
@@ -451,10 +441,6 @@ impl Stage {
     /// What was said so far, in the order in which it was let out.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
-    }
-
-    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
     }
 }
 

@@ -1,13 +1,12 @@
-//! A hypervisor for stories with WebAssembly containers: as `world`, but a root is a module, and what is sent is a message.
+//! A world for stories with WebAssembly containers: as `world`, but a root is a module, and what is sent is a message.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use everturn::wasm::{ModuleCache, WasmOptions, WasmType};
-use everturn::{
-    Cid, ContainerId, Exception, Hypervisor, HypervisorError, Inspection, Ipld, MemoryStore, Message,
-    Receipt, Store, Ticks, node,
-};
+use everturn::{ContainerId, Exception, Hypervisor, HypervisorError, Ipld, MemoryStore, Receipt};
 
+use crate::host::Host;
 use crate::world::Ways;
 
 pub(crate) fn wasm_type(ways: &Ways) -> WasmType {
@@ -26,19 +25,24 @@ pub(crate) fn creation(wasm: Vec<u8>, init: Ipld) -> Ipld {
 
 /// One hypervisor on a store that outlives it.
 pub(crate) struct World {
-    runtime: tokio::runtime::Runtime,
-    pub(crate) store: Arc<dyn Store>,
+    host: Host,
     ways: Ways,
     wasm: WasmType,
-    hypervisor: Option<Hypervisor>,
     lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Deref for World {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 impl World {
     pub(crate) fn new(ways: Ways) -> World {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (store, wasm) = (Arc::new(MemoryStore::new()), wasm_type(&ways));
-        let mut world = World { runtime, store, ways, wasm, hypervisor: None, lines: Arc::default() };
+        let (host, wasm) = (Host::on(Arc::new(MemoryStore::new())), wasm_type(&ways));
+        let mut world = World { host, ways, wasm, lines: Arc::default() };
         world.start();
         world
     }
@@ -46,28 +50,15 @@ impl World {
     fn start(&mut self) {
         let lines = self.lines.clone();
         let builder = Hypervisor::builder()
-            .shared_store(self.store.clone())
             .settings(self.ways.settings)
             .on_line(move |line| lines.lock().unwrap().push(line.text.clone()));
-        let hypervisor = self.runtime.block_on(builder.build()).unwrap();
-        hypervisor.register_container("wasm", self.wasm.clone());
-        self.hypervisor = Some(hypervisor);
+        self.host.start(builder).unwrap().register_container("wasm", self.wasm.clone());
     }
 
     /// Stops and starts again; what was compiled stays.
     pub(crate) fn restart(&mut self) {
-        let hypervisor = self.hypervisor.take().expect("it runs");
-        self.runtime.block_on(hypervisor.stop()).unwrap();
-        crate::world::assert_whole(&*self.store);
+        self.host.stop();
         self.start();
-    }
-
-    pub(crate) fn hypervisor(&self) -> &Hypervisor {
-        self.hypervisor.as_ref().expect("it runs")
-    }
-
-    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
     }
 
     /// A root container of the type `wasm`.
@@ -82,9 +73,8 @@ impl World {
 
     /// Sends a message, waits until nothing is queued, and gives the receipt.
     pub(crate) fn send(&mut self, to: &ContainerId, data: impl Into<Ipld>) -> Receipt {
-        let message = Message { data: node::encode(&data.into()).unwrap(), ..Message::default() };
-        let receipt = self.block_on(self.hypervisor().send(to, message)).unwrap();
-        self.block_on(self.hypervisor().wait(to, Ticks::MAX)).unwrap();
+        let receipt = self.host.send(to, data);
+        self.wait(to);
         if self.ways.restart_always {
             self.restart();
         }
@@ -99,14 +89,6 @@ impl World {
     /// The exception that a message must end in.
     pub(crate) fn failure(&mut self, to: &ContainerId, data: impl Into<Ipld>) -> Exception {
         self.send(to, data).outcome.expect_err("it fails")
-    }
-
-    pub(crate) fn state_root(&self, of: &ContainerId) -> Cid {
-        self.block_on(self.hypervisor().create_state_root(of, Ticks::MAX)).unwrap()
-    }
-
-    pub(crate) fn inspect(&self) -> Vec<Inspection> {
-        self.block_on(self.hypervisor().inspect()).unwrap()
     }
 
     /// Lines that containers wrote so far.
