@@ -21,10 +21,11 @@ impl Hypervisor {
         // What was asked for before is in it.
         self.errand(|_| Ok(())).await?;
         let folder = folder.as_ref().to_owned();
-        self.on_snapshot(move |snapshot| {
+        self.on_store(move |store| {
+            let instant = store.snapshot()?;
             admit(&folder)?;
             let copy = DiskStore::open(folder)?;
-            copy_all(snapshot, &copy)?;
+            copy_all(&*instant, &copy)?;
             Ok(copy.sync()?)
         })
         .await

@@ -5,15 +5,16 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 
-use everturn_dag::{Batch, Cid, MemoryStore, Space, Store};
+use everturn_dag::{Cid, MemoryStore, Store};
 use everturn_exo_interface::{ContainerType, Limit, Limits, OwnLimits};
 use everturn_port_manager::Ticks;
 
 use crate::checkpoint::Parts;
 use crate::committer::{Committer, Observer};
+use crate::configuration::Configuration;
 use crate::core::{Core, Runner, Types};
 use crate::handle::Back;
-use crate::keys::{self, Configuration};
+use crate::keys;
 use crate::writer::{Arrivals, Writer};
 use crate::{Hypervisor, HypervisorError, Line};
 
@@ -109,27 +110,6 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    fn configuration(&self, types: &BTreeMap<String, OwnLimits>) -> Configuration {
-        Configuration {
-            lookahead: self.lookahead,
-            turn_cost: self.turn_cost,
-            turn_fuel: self.limits.turn_fuel,
-            collect_fuel_per_byte: self.limits.collect_fuel_per_byte,
-            heap_bytes_max: self.limits.heap_bytes_max,
-            message_bytes_max: self.limits.message_bytes_max as u64,
-            ports_max: self.limits.ports_max as u64,
-            effects_max: self.limits.effects_max as u64,
-            depth_max: self.limits.depth_max,
-            queue_places_max: self.limits.queue_places_max,
-            container_fuel: self.limits.container_fuel,
-            outbox_bytes_max: self.limits.outbox_bytes_max,
-            containers_max: self.limits.containers_max,
-            types: types.clone(),
-        }
-    }
-}
-
 /// Collects what a hypervisor is made of. See [`Hypervisor::builder`].
 #[derive(Default)]
 pub struct Builder {
@@ -215,13 +195,13 @@ impl Builder {
 
     fn build_blocking(self) -> Result<Hypervisor, HypervisorError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let given = self.settings.configuration(&self.type_limits);
+        let given = Configuration::new(&self.settings, &self.type_limits);
         let (types, arrivals) = (self.types, Arrivals::default());
         if let Some(checkpoint) = &self.checkpoint {
             let blocks = keys::Blocks { reader: &*store };
-            compare(&Parts::read(&blocks, checkpoint)?.configuration()?, &given)?;
+            given.check(&Parts::read(&blocks, checkpoint)?.configuration()?)?;
         }
-        check_configuration(&*store, &given)?;
+        given.fix(&*store)?;
         let mut writer = Writer::new(store.clone(), types.clone(), arrivals.clone())?;
         if let Some(checkpoint) = &self.checkpoint {
             writer.resume(&types, checkpoint)?;
@@ -245,50 +225,4 @@ impl Builder {
         ];
         Ok(Hypervisor::new(commands, types, failure, interrupt, self.clock, threads, back))
     }
-}
-
-/// Fixes the configuration of a new store, or holds an old one to its own.
-fn check_configuration(store: &dyn Store, given: &Configuration) -> Result<(), HypervisorError> {
-    let Some(bytes) = store.get(Space::Meta, keys::CONFIGURATION)? else {
-        let mut batch = Batch::new();
-        batch.put(Space::Meta, keys::CONFIGURATION, keys::encode("the configuration", given)?);
-        store.write(batch)?;
-        return Ok(store.sync()?);
-    };
-    compare(&keys::decode("the configuration", &bytes)?, given)
-}
-
-/// Names the first field in which two configurations differ.
-fn compare(stored: &Configuration, given: &Configuration) -> Result<(), HypervisorError> {
-    let fields = [
-        ("lookahead", stored.lookahead.0, given.lookahead.0),
-        ("turn_cost", stored.turn_cost.0, given.turn_cost.0),
-        ("turn_fuel", stored.turn_fuel, given.turn_fuel),
-        ("collect_fuel_per_byte", stored.collect_fuel_per_byte, given.collect_fuel_per_byte),
-        ("heap_bytes_max", stored.heap_bytes_max, given.heap_bytes_max),
-        ("message_bytes_max", stored.message_bytes_max, given.message_bytes_max),
-        ("ports_max", stored.ports_max, given.ports_max),
-        ("effects_max", stored.effects_max, given.effects_max),
-        ("depth_max", stored.depth_max.into(), given.depth_max.into()),
-        ("queue_places_max", stored.queue_places_max, given.queue_places_max),
-        ("container_fuel", stored.container_fuel, given.container_fuel),
-        ("outbox_bytes_max", stored.outbox_bytes_max, given.outbox_bytes_max),
-        ("containers_max", stored.containers_max, given.containers_max),
-    ];
-    let number = fields.into_iter().find(|(_, stored, given)| stored != given);
-    let number = number.map(|(field, stored, given)| (field, stored.to_string(), given.to_string()));
-    let types = (stored.types != given.types)
-        .then(|| ("limits of types", of_types(&stored.types), of_types(&given.types)));
-    match number.or(types) {
-        Some((field, stored, given)) => Err(HypervisorError::Configuration { field, stored, given }),
-        None => Ok(()),
-    }
-}
-
-fn of_types(types: &BTreeMap<String, OwnLimits>) -> String {
-    let one = |(name, own): (&String, &OwnLimits)| {
-        let own: Vec<String> = own.iter().map(|(limit, most)| format!("{limit}: {most}")).collect();
-        format!("{name}: {{{}}}", own.join(", "))
-    };
-    format!("{{{}}}", types.iter().map(one).collect::<Vec<_>>().join(", "))
 }

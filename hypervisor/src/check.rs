@@ -10,7 +10,8 @@ use everturn_port_manager::{ContainerId, Life, Port, PortId};
 use crate::HypervisorError;
 use crate::archive::parts::{self, Kind, Part};
 use crate::archive::{self, walk_from};
-use crate::keys::{self, Clock, Configuration, RuntimeKey};
+use crate::configuration::Configuration;
+use crate::keys::{self, Clock, RuntimeKey};
 
 /// Hashes every block, counts every reference anew, reads every record, and follows every owner and every root to its
 /// end. Changes nothing. A store that a hypervisor has open is checked by a snapshot of it.
@@ -51,7 +52,7 @@ impl Records {
     fn read_one(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         match keys::parse_runtime(key) {
             Some(RuntimeKey::Record(id)) => {
-                let record = keys::decode(&format!("the record of container {id}"), value);
+                let record = keys::decode_record(id, value);
                 self.records.insert(id, record.map_err(|error| error.to_string())?);
             }
             Some(RuntimeKey::Port(id, name)) => {
@@ -164,12 +165,9 @@ fn check_ids(reader: &dyn Reader, records: &Records, audit: &mut Audit) {
             Err(error) => audit.problem(error.to_string()),
         }
     }
-    for name in references::names(reader, &[]).unwrap_or_default() {
-        if let Some((id, b"i")) = name.split_first_chunk::<32>() {
-            let id = ContainerId::from_bytes(*id);
-            if !had.contains(&id) {
-                audit.problem(format!("the node of which {id} is the address is kept for nobody"));
-            }
+    for id in keys::kept_ids(reader).unwrap_or_default() {
+        if !had.contains(&id) {
+            audit.problem(format!("the node of which {id} is the address is kept for nobody"));
         }
     }
 }

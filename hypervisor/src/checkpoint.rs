@@ -21,9 +21,10 @@ use everturn_dag::{Batch, Cid, Ipld, Reader, Space, StoreError, blocks, node, re
 use everturn_exo_interface::{BlockReader, RuntimeRecord};
 use everturn_port_manager::ContainerId;
 
+use crate::configuration::Configuration;
 use crate::core::Types;
-use crate::keys::{self, Configuration};
-use crate::restore::state_node;
+use crate::keys;
+use crate::restore::StateNode;
 use crate::shards::{self, Key, Walk};
 use crate::writer::Writer;
 use crate::{HypervisorError, archive};
@@ -35,18 +36,24 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// What one id has in the runtime space: rows by the end of their keys.
 type Rows = BTreeMap<String, Vec<u8>>;
+/// The row of a container's record: its key is the id alone.
+const RECORD: &str = "";
 
 impl Writer {
     /// Writes the checkpoint of what is durable with the batch, and pins it.
     pub(crate) fn checkpoint(&mut self) -> Result<Cid, HypervisorError> {
         let all = everything(&*self.store)?;
         // The roots first: what they own is done with them. The others are in flight, or about to end.
-        let mut rest = Vec::new();
-        for id in all.keys() {
-            match keys::read_record(&*self.store, *id)? {
-                Some(record) if record.holder.is_none() => self.flush(*id)?,
+        let (mut types, mut rest) = (BTreeMap::new(), Vec::new());
+        for (id, rows) in &all {
+            let Some(row) = rows.get(RECORD) else { continue };
+            let record = keys::decode_record(*id, row)?;
+            match record.holder {
                 Some(_) => rest.push(*id),
-                None => {}
+                None => {
+                    self.flush(*id)?;
+                    types.insert(*id, record.container_type);
+                }
             }
         }
         for id in rest {
@@ -56,13 +63,11 @@ impl Writer {
         let (mut root, mut entries) = (Vec::new(), Vec::new());
         for (id, rows) in all {
             let link = references::held(&*self.store, &keys::newest_node(id))?;
-            if let Some(record) =
-                keys::read_record(&*self.store, id)?.filter(|record| record.holder.is_none())
-            {
+            if let Some(container_type) = types.get(&id) {
                 root.push(map([
                     ("id", link_or_null(id.cid())),
                     ("link", link_or_null(link)),
-                    ("type", Ipld::String(record.container_type.to_string())),
+                    ("type", Ipld::String(container_type.to_string())),
                 ]));
             }
             entries
@@ -201,12 +206,11 @@ fn resume_entry(
     }
     for (end, value) in &rows {
         let bytes = keys::encode("a row of a checkpoint", value)?;
-        if end.is_empty() {
+        if end == RECORD {
             let record: RuntimeRecord = keys::decode("a record of a checkpoint", &bytes)?;
             let Some(Ipld::Link(node)) = fields.get("link") else { return Err(wrong().into()) };
             if record.born {
-                let mut own = state_node(blocks, *node)?;
-                own.retain(|name, _| name != "nonce" && name != "ports");
+                let StateNode { own, .. } = StateNode::read(blocks, *node)?;
                 let mut writer = keys::RowChanges { batch: &mut *batch, id };
                 types.get(&record.container_type)?.import(&own, &mut writer, blocks)?;
             }
@@ -242,10 +246,8 @@ fn runtime(reader: &dyn Reader) -> Result<BTreeMap<ContainerId, Rows>, StoreErro
 /// Everything that is there: what has rows in the runtime space, and ids that are kept without any (channels).
 fn everything(reader: &dyn Reader) -> Result<BTreeMap<ContainerId, Rows>, StoreError> {
     let mut all = runtime(reader)?;
-    for name in references::names(reader, &[])? {
-        if let Some((id, b"i")) = name.split_first_chunk::<32>() {
-            all.entry(ContainerId::from_bytes(*id)).or_default();
-        }
+    for id in keys::kept_ids(reader)? {
+        all.entry(id).or_default();
     }
     Ok(all)
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | meta | `clock` | dag-cbor [`Clock`] |
 //! | meta | `places` | places of queues that are gone, given back at the end of the window |
-//! | meta | `configuration` | dag-cbor [`Configuration`] |
+//! | meta | `configuration` | dag-cbor [`Configuration`](crate::configuration::Configuration) |
 //! | runtime | id | dag-cbor `RuntimeRecord` |
 //! | runtime | id `f`, and the end of a channel | dag-cbor `Port` that is loose: bound nowhere |
 //! | runtime | id `p` name | dag-cbor `Port` that the container has bound |
@@ -18,10 +18,8 @@
 //! A container holds, under names that begin with its id: `i` the node of its id, `n` its newest state node, `b` and a
 //! CID a block that its live state refers to (a module).
 
-use std::collections::BTreeMap;
-
 use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
-use everturn_exo_interface::{BlockReader, OwnLimits, RuntimeRecord, StateReader, StateWriter};
+use everturn_exo_interface::{BlockReader, RuntimeRecord, StateReader, StateWriter};
 use everturn_port_manager::{ContainerId, End, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -36,26 +34,6 @@ pub(crate) struct Clock {
     pub(crate) window_end: Ticks,
     /// The highest delivery tick whose turn has run.
     pub(crate) latest: Ticks,
-}
-
-/// All that can change an outcome and is fixed with the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Configuration {
-    pub(crate) lookahead: Ticks,
-    pub(crate) turn_cost: Ticks,
-    pub(crate) turn_fuel: u64,
-    pub(crate) collect_fuel_per_byte: u64,
-    pub(crate) heap_bytes_max: u64,
-    pub(crate) message_bytes_max: u64,
-    pub(crate) ports_max: u64,
-    pub(crate) effects_max: u64,
-    pub(crate) depth_max: u32,
-    pub(crate) queue_places_max: u64,
-    pub(crate) container_fuel: u64,
-    pub(crate) outbox_bytes_max: u64,
-    pub(crate) containers_max: u64,
-    /// What types have in place of these.
-    pub(crate) types: BTreeMap<String, OwnLimits>,
 }
 
 pub(crate) fn record(id: ContainerId) -> Vec<u8> {
@@ -107,7 +85,12 @@ pub(crate) fn parse_stale(key: &[u8]) -> Option<(ContainerId, StaleKey)> {
 /// A container's runtime record.
 pub(crate) fn read_record(reader: &dyn Reader, id: ContainerId) -> Result<Option<RuntimeRecord>, StoreError> {
     let bytes = reader.get(Space::Runtime, &record(id))?;
-    bytes.map(|bytes| decode(&format!("the record of container {id}"), &bytes)).transpose()
+    bytes.map(|bytes| decode_record(id, &bytes)).transpose()
+}
+
+/// The same, from its row.
+pub(crate) fn decode_record(id: ContainerId, row: &[u8]) -> Result<RuntimeRecord, StoreError> {
+    decode(&format!("the record of container {id}"), row)
 }
 
 /// Visits the ports that a container has bound, by name.
@@ -153,6 +136,16 @@ pub(crate) fn let_id_go(batch: &mut Batch, id: ContainerId) {
 /// The name under which the node of an id is held.
 pub(crate) fn id_kept(id: ContainerId) -> Vec<u8> {
     [id.as_bytes(), &b"i"[..]].concat()
+}
+
+/// The ids whose nodes are held.
+pub(crate) fn kept_ids(reader: &dyn Reader) -> Result<Vec<ContainerId>, StoreError> {
+    let names = references::names(reader, &[])?;
+    let id = |name: &Vec<u8>| match name.split_first_chunk::<32>() {
+        Some((id, b"i")) => Some(ContainerId::from_bytes(*id)),
+        _ => None,
+    };
+    Ok(names.iter().filter_map(id).collect())
 }
 
 /// What a key of the runtime space stands for.

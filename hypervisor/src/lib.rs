@@ -12,6 +12,7 @@ mod builder;
 mod check;
 mod checkpoint;
 mod committer;
+mod configuration;
 mod core;
 mod error;
 mod flush;

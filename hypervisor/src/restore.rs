@@ -43,10 +43,10 @@ pub(crate) fn plan(
     keys::keep_id(&mut plan.batch, id, minted);
     let mut open = vec![(id, container_type, None, 0, root)];
     while let Some((id, container_type, parent, depth, node)) = open.pop() {
-        let mut fields = state_node(&blocks, node)?;
-        let (ports, children) = ports(node, &mut fields, &blocks)?;
+        let state = StateNode::read(&blocks, node)?;
+        let (ports, children) = ports(node, &state, &blocks)?;
         types.get(&container_type)?.import(
-            &fields,
+            &state.own,
             &mut keys::RowChanges { batch: &mut plan.batch, id },
             &blocks,
         )?;
@@ -81,13 +81,23 @@ pub(crate) fn id_node(blocks: &dyn BlockReader, id: ContainerId) -> Result<Vec<u
     Ok(node.unwrap_or_default())
 }
 
-pub(crate) fn state_node(
-    blocks: &dyn BlockReader,
-    node: Cid,
-) -> Result<BTreeMap<String, Ipld>, HypervisorError> {
-    match keys::decode("a state node", &blocks.block(&node)?)? {
-        Ipld::Map(fields) => Ok(fields),
-        _ => Err(not_a_node(node)),
+/// A container's state node.
+pub(crate) struct StateNode {
+    nonce: Nonce,
+    ports: Ipld,
+    /// The container's own fields.
+    pub(crate) own: BTreeMap<String, Ipld>,
+}
+
+impl StateNode {
+    pub(crate) fn read(blocks: &dyn BlockReader, node: Cid) -> Result<StateNode, HypervisorError> {
+        let Ipld::Map(mut own) = keys::decode("a state node", &blocks.block(&node)?)? else {
+            return Err(not_a_node(node));
+        };
+        match (own.remove("nonce").as_ref().and_then(nonce), own.remove("ports")) {
+            (Some(nonce), Some(ports)) => Ok(StateNode { nonce, ports, own }),
+            _ => Err(not_a_node(node)),
+        }
     }
 }
 
@@ -97,10 +107,9 @@ fn not_a_node(node: Cid) -> HypervisorError {
 
 type Children = Vec<(PortRef, Cid)>;
 
-/// The nonce of a state node.
-fn nonce(fields: &mut BTreeMap<String, Ipld>) -> Option<Nonce> {
-    let Ipld::List(nonce) = fields.remove("nonce")? else { return None };
-    let number = nonce.iter().try_fold(0u64, |sum, byte| match byte {
+fn nonce(field: &Ipld) -> Option<Nonce> {
+    let Ipld::List(bytes) = field else { return None };
+    let number = bytes.iter().try_fold(0u64, |sum, byte| match byte {
         Ipld::Integer(byte @ 0..=255) => Some(sum.checked_mul(256)? + *byte as u64),
         _ => None,
     })?;
@@ -110,15 +119,16 @@ fn nonce(fields: &mut BTreeMap<String, Ipld>) -> Option<Nonce> {
 /// The ports of a state node, and the states of those that are children.
 fn ports(
     node: Cid,
-    fields: &mut BTreeMap<String, Ipld>,
+    state: &StateNode,
     blocks: &dyn BlockReader,
 ) -> Result<(PortManager, Children), HypervisorError> {
-    let (Some(nonce), Some(ports)) = (nonce(fields), fields.remove("ports")) else {
-        return Err(not_a_node(node));
-    };
     let (mut manager, mut children) = (PortManager::default(), Vec::new());
-    manager.apply(Bindings { nonce, changed: BTreeMap::new() }, &mut Loose::default(), Ticks::ZERO);
-    port_map::read(&node, &ports, &mut |cid| Ok(blocks.block(cid)?), &mut |name, entry| {
+    manager.apply(
+        Bindings { nonce: state.nonce, changed: BTreeMap::new() },
+        &mut Loose::default(),
+        Ticks::ZERO,
+    );
+    port_map::read(&node, &state.ports, &mut |cid| Ok(blocks.block(cid)?), &mut |name, entry| {
         let mut bound = Port::new(entry.reference().ok_or_else(|| not_a_node(node))?);
         match entry.leads {
             Leads::To(Some(state)) => children.push((bound.reference.clone(), state)),

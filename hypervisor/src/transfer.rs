@@ -3,7 +3,7 @@
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
-use everturn_dag::{Cid, Reader, Store};
+use everturn_dag::{Cid, Store};
 use everturn_port_manager::ContainerId;
 
 use crate::archive::{self, Checked, Exported, ImportLimits};
@@ -99,21 +99,11 @@ impl Hypervisor {
     /// Reads the store on a thread of its own.
     pub(crate) async fn on_store<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Reader) -> Result<T, HypervisorError> + Send + 'static,
+        work: impl FnOnce(&dyn Store) -> Result<T, HypervisorError> + Send + 'static,
     ) -> Result<T, HypervisorError> {
         let store = self.store().upgrade();
         let store = store.ok_or_else(|| HypervisorError::Stopped("the store is closed".into()))?;
         self.on_thread(move || work(&*store)).await
-    }
-
-    /// Reads the store as it is now, on a thread of its own.
-    pub(crate) async fn on_snapshot<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn Reader) -> Result<T, HypervisorError> + Send + 'static,
-    ) -> Result<T, HypervisorError> {
-        let store = self.store().upgrade();
-        let store = store.ok_or_else(|| HypervisorError::Stopped("the store is closed".into()))?;
-        self.on_thread(move || work(&*store.snapshot()?)).await
     }
 
     async fn on_thread<T: Send + 'static>(

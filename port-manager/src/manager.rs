@@ -158,15 +158,13 @@ impl PortManager {
         if delivery.kind == Kind::Close {
             self.rebound.insert(name.clone());
         }
-        if port.queue.is_empty() {
-            port.queue.push(delivery);
+        let is_first = port.queue.is_empty();
+        port.queue.push(delivery);
+        if is_first {
+            // As the queue has it: that may have raised its delivery tick.
             self.heads.extend(port.queue.front().map(|first| head(first, Source::Named(name.clone()))));
-        } else {
-            port.queue.push(delivery);
         }
-        if !self.touched.contains(name) {
-            self.touched.insert(name.clone());
-        }
+        touch(&mut self.touched, name);
         Ok(())
     }
 
@@ -193,9 +191,7 @@ impl PortManager {
             Source::Notice(child) => Arc::new(self.notices.remove(child)?),
             Source::Named(name) => {
                 let port = self.ports.get_mut(name)?;
-                if !self.touched.contains(name) {
-                    self.touched.insert(name.clone());
-                }
+                touch(&mut self.touched, name);
                 let delivery = port.queue.pop(window_end)?;
                 if delivery.kind == Kind::Close {
                     port.life = Life::Closed;
@@ -295,6 +291,13 @@ impl PortManager {
         if let Some(first) = first {
             self.heads.insert(head(first, source));
         }
+    }
+}
+
+/// Notes a port by its name, which mostly is noted already.
+fn touch(touched: &mut BTreeSet<PortName>, name: &PortName) {
+    if !touched.contains(name) {
+        touched.insert(name.clone());
     }
 }
 

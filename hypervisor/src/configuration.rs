@@ -1,0 +1,148 @@
+//! All that can change an outcome and is fixed with a store.
+//!
+//! Whatever is added to [`Limits`] or here has to be stored, compared and named: each place that lists the fields takes
+//! the whole struct apart, and does not compile without the new one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use everturn_dag::{Batch, Space, Store};
+use everturn_exo_interface::{Limits, OwnLimits};
+use everturn_port_manager::Ticks;
+use serde::{Deserialize, Serialize};
+
+use crate::{HypervisorError, Settings, keys};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Configuration {
+    lookahead: Ticks,
+    turn_cost: Ticks,
+    turn_fuel: u64,
+    collect_fuel_per_byte: u64,
+    heap_bytes_max: u64,
+    message_bytes_max: u64,
+    ports_max: u64,
+    effects_max: u64,
+    depth_max: u32,
+    queue_places_max: u64,
+    container_fuel: u64,
+    outbox_bytes_max: u64,
+    containers_max: u64,
+    /// What types have in place of these.
+    types: BTreeMap<String, OwnLimits>,
+}
+
+/// What a field holds, to compare and to show.
+#[derive(PartialEq, Eq)]
+enum Fact<'a> {
+    Number(u64),
+    Types(&'a BTreeMap<String, OwnLimits>),
+}
+
+impl Configuration {
+    /// What these settings fix, with the limits that types have of their own.
+    pub(crate) fn new(settings: &Settings, types: &BTreeMap<String, OwnLimits>) -> Configuration {
+        let Limits {
+            turn_fuel,
+            collect_fuel_per_byte,
+            heap_bytes_max,
+            message_bytes_max,
+            ports_max,
+            effects_max,
+            outbox_bytes_max,
+            depth_max,
+            queue_places_max,
+            container_fuel,
+            containers_max,
+        } = settings.limits;
+        Configuration {
+            lookahead: settings.lookahead,
+            turn_cost: settings.turn_cost,
+            turn_fuel,
+            collect_fuel_per_byte,
+            heap_bytes_max,
+            message_bytes_max: message_bytes_max as u64,
+            ports_max: ports_max as u64,
+            effects_max: effects_max as u64,
+            depth_max,
+            queue_places_max,
+            container_fuel,
+            outbox_bytes_max,
+            containers_max,
+            types: types.clone(),
+        }
+    }
+
+    /// Fixes the configuration of a new store, or holds an old one to its own.
+    pub(crate) fn fix(&self, store: &dyn Store) -> Result<(), HypervisorError> {
+        let Some(bytes) = store.get(Space::Meta, keys::CONFIGURATION)? else {
+            let mut batch = Batch::new();
+            batch.put(Space::Meta, keys::CONFIGURATION, keys::encode("the configuration", self)?);
+            store.write(batch)?;
+            return Ok(store.sync()?);
+        };
+        self.check(&keys::decode("the configuration", &bytes)?)
+    }
+
+    /// Names the first field in which what was stored differs from this.
+    pub(crate) fn check(&self, stored: &Configuration) -> Result<(), HypervisorError> {
+        let mut fields = stored.fields().into_iter().zip(self.fields());
+        match fields.find(|((_, stored), (_, given))| stored != given) {
+            Some(((field, stored), (_, given))) => Err(HypervisorError::Configuration {
+                field,
+                stored: stored.to_string(),
+                given: given.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn fields(&self) -> [(&'static str, Fact<'_>); 14] {
+        let Configuration {
+            lookahead,
+            turn_cost,
+            turn_fuel,
+            collect_fuel_per_byte,
+            heap_bytes_max,
+            message_bytes_max,
+            ports_max,
+            effects_max,
+            depth_max,
+            queue_places_max,
+            container_fuel,
+            outbox_bytes_max,
+            containers_max,
+            types,
+        } = self;
+        [
+            ("lookahead", Fact::Number(lookahead.0)),
+            ("turn_cost", Fact::Number(turn_cost.0)),
+            ("turn_fuel", Fact::Number(*turn_fuel)),
+            ("collect_fuel_per_byte", Fact::Number(*collect_fuel_per_byte)),
+            ("heap_bytes_max", Fact::Number(*heap_bytes_max)),
+            ("message_bytes_max", Fact::Number(*message_bytes_max)),
+            ("ports_max", Fact::Number(*ports_max)),
+            ("effects_max", Fact::Number(*effects_max)),
+            ("depth_max", Fact::Number((*depth_max).into())),
+            ("queue_places_max", Fact::Number(*queue_places_max)),
+            ("container_fuel", Fact::Number(*container_fuel)),
+            ("outbox_bytes_max", Fact::Number(*outbox_bytes_max)),
+            ("containers_max", Fact::Number(*containers_max)),
+            ("limits of types", Fact::Types(types)),
+        ]
+    }
+}
+
+impl fmt::Display for Fact<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types = match self {
+            Fact::Number(number) => return write!(f, "{number}"),
+            Fact::Types(types) => types,
+        };
+        let one = |(name, own): (&String, &OwnLimits)| {
+            let own: Vec<String> = own.iter().map(|(limit, most)| format!("{limit}: {most}")).collect();
+            format!("{name}: {{{}}}", own.join(", "))
+        };
+        write!(f, "{{{}}}", types.iter().map(one).collect::<Vec<_>>().join(", "))
+    }
+}
