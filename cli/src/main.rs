@@ -10,6 +10,7 @@
 
 mod arguments;
 mod commands;
+mod draft;
 mod engine;
 mod exit;
 mod failure;

@@ -11,6 +11,7 @@ use everturn::Cid;
 use everturn::address::raw_cid;
 use serde::{Deserialize, Serialize};
 
+use crate::draft::{self, Durability};
 use crate::failure::Failure;
 
 /// A program's file and its address.
@@ -116,29 +117,9 @@ impl Note {
     /// Replaces it, durably.
     pub(crate) fn write(&self, known: &Known) -> Result<(), Failure> {
         let text = serde_json::to_vec(known).map_err(|error| Failure::writing(&self.path, error.into()))?;
-        replace(&self.path, &text, Durability::PowerCut)
+        draft::replace(&self.path, &text, Durability::PowerCut)
             .map_err(|source| Failure::writing(&self.path, source))
     }
-}
-
-/// What a file's new content has to outlive.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// The end of this process, however it ends.
-    Kill,
-    /// Also a power cut; costs a sync.
-    PowerCut,
-}
-
-/// Replaces a file's content so that it is the old or the new one, whatever happens.
-pub(crate) fn replace(path: &Path, content: &[u8], durability: Durability) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = fs::File::create(&new)?;
-    std::io::Write::write_all(&mut file, content)?;
-    if durability == Durability::PowerCut {
-        file.sync_data()?;
-    }
-    fs::rename(new, path)
 }
 
 #[cfg(test)]

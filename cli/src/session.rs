@@ -15,6 +15,7 @@ use crate::engine;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::program::Code;
+use crate::signals::unless_signalled;
 
 /// The container that commands speak to: a root container of this name.
 const MAIN: &str = "main";
@@ -133,6 +134,15 @@ impl Session {
             ))),
             _ => self.begin(&Code::Script(String::new())).await,
         }
+    }
+
+    /// Does a command's work, unless a signal comes first, and ends in order.
+    pub(crate) async fn finish<T>(
+        self,
+        work: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let done = unless_signalled(&self.hypervisor, work(&self)).await;
+        self.close(done).await
     }
 
     /// Ends in order: everything done is durable. What the command came to counts more than how the end went.

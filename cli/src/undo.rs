@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use everturn::Cid;
 use serde::{Deserialize, Serialize};
 
+use crate::draft::{self, Durability};
 use crate::failure::Failure;
-use crate::program::{Durability, replace};
 
 /// How many lines can be taken back.
 const STEPS_MAX: usize = 100;
@@ -134,7 +134,8 @@ impl Undo {
     fn write(&self) -> Result<(), Failure> {
         let text =
             serde_json::to_vec(&self.kept).map_err(|error| Failure::writing(&self.path, error.into()))?;
-        replace(&self.path, &text, Durability::Kill).map_err(|source| Failure::writing(&self.path, source))
+        draft::replace(&self.path, &text, Durability::Kill)
+            .map_err(|source| Failure::writing(&self.path, source))
     }
 }
 

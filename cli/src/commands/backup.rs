@@ -2,17 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{Error, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::arguments::{BackupArguments, Globals};
+use crate::draft;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{Folder, Session, is_empty};
-use crate::signals::unless_signalled;
 
 /// What lies beside the store and goes along.
 const FILES: [&str; 3] = ["program", "undo", "history.txt"];
@@ -23,9 +23,7 @@ pub(crate) async fn run(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MustExist, output).await?;
-    let done = backup(&session, globals, &arguments.folder, output);
-    let done = unless_signalled(&session.hypervisor, done).await;
-    session.close(done).await?;
+    session.finish(async |session| backup(session, globals, &arguments.folder, output).await).await?;
     Ok(Exit::Success)
 }
 
@@ -40,7 +38,7 @@ pub(crate) async fn backup(
         let source = Error::new(ErrorKind::AlreadyExists, "there is something in it; name a new folder");
         return Err(Failure::writing(folder, source));
     }
-    let draft = draft(folder);
+    let draft = draft::beside(folder);
     let failed = |source| Failure::writing(folder, source);
     match fs::remove_dir_all(&draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
@@ -57,12 +55,6 @@ pub(crate) async fn backup(
     let place = folder.display().to_string();
     output.say(&format!("a copy is in {place}"), || json!({"event": "backup", "folder": place}));
     Ok(())
-}
-
-fn draft(folder: &Path) -> PathBuf {
-    let mut name = folder.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
 }
 
 fn sync_parent(folder: &Path) -> Result<(), Error> {

@@ -9,7 +9,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{Folder, Session};
-use crate::signals::unless_signalled;
 
 /// What stack traces call the expression.
 const FILE: &str = "<eval>";
@@ -20,10 +19,7 @@ pub(crate) async fn run(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MayBeNew, output).await?;
-    let evaluated =
-        unless_signalled(&session.hypervisor, evaluate(&session, globals, &arguments.expression, output))
-            .await;
-    session.close(evaluated).await
+    session.finish(async |session| evaluate(session, globals, &arguments.expression, output).await).await
 }
 
 async fn evaluate(

@@ -1,18 +1,18 @@
 //! `everturn export FILE`: a state root or a checkpoint as a CAR.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use everturn::{Cid, Exported, Ticks};
 use serde_json::json;
 
 use crate::arguments::{ExportArguments, Globals};
+use crate::draft;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{Folder, Session};
-use crate::signals::unless_signalled;
 
 pub(crate) async fn run(
     globals: &Globals,
@@ -20,8 +20,7 @@ pub(crate) async fn run(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::HasSession, output).await?;
-    let exported = unless_signalled(&session.hypervisor, export(&session, arguments, output)).await;
-    session.close(exported).await?;
+    session.finish(async |session| export(session, arguments, output).await).await?;
     Ok(Exit::Success)
 }
 
@@ -47,7 +46,7 @@ async fn export(session: &Session, arguments: &ExportArguments, output: &Output)
 
 /// Writes a draft and renames it: a file of this name is always whole.
 async fn write(session: &Session, root: &Cid, file: &Path) -> Result<Exported, Failure> {
-    let draft = draft(file);
+    let draft = draft::beside(file);
     let failed = |source| Failure::writing(file, source);
     let target = File::create(&draft).map_err(failed)?;
     let synced = target.try_clone().map_err(failed)?;
@@ -61,10 +60,4 @@ async fn write(session: &Session, root: &Cid, file: &Path) -> Result<Exported, F
         let _ = fs::remove_file(&draft);
     }
     placed
-}
-
-fn draft(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
 }

@@ -12,7 +12,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{Folder, JS, Session, WASM, is_empty};
-use crate::signals::unless_signalled;
 
 /// What there was in the file.
 enum Imported {
@@ -41,9 +40,9 @@ async fn import_into(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MayBeNew, output).await?;
-    let imported = unless_signalled(&session.hypervisor, import(&session, file, arguments, output)).await;
     let engine = session.engine.clone();
-    if let Imported::Checkpoint(root) = session.close(imported).await? {
+    let imported = session.finish(async |session| import(session, file, arguments, output).await).await?;
+    if let Imported::Checkpoint(root) = imported {
         let resumed = Session::resume(globals, &root, engine.clone(), output).await;
         let (session, failed) = match resumed {
             Ok(session) => (session, None),

@@ -10,7 +10,6 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::program::{Known, Note, Program};
 use crate::session::{Folder, Session};
-use crate::signals::unless_signalled;
 
 pub(crate) async fn run(
     globals: &Globals,
@@ -20,8 +19,7 @@ pub(crate) async fn run(
     let program = Program::read(&arguments.file)?;
     let session = Session::open(globals, Folder::HasSession, output).await?;
     let note = Note::in_folder(&globals.data);
-    let loaded = unless_signalled(&session.hypervisor, load(&session, &program, &note)).await;
-    session.close(loaded).await?;
+    session.finish(async |session| load(session, &program, &note).await).await?;
     Ok(Exit::Success)
 }
 

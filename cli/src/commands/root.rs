@@ -10,7 +10,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{Folder, Session};
-use crate::signals::unless_signalled;
 
 pub(crate) async fn run(
     globals: &Globals,
@@ -19,7 +18,6 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::HasSession, output).await?;
     let ticks = arguments.ticks.map_or(Ticks::MAX, Ticks);
-    let said = unless_signalled(&session.hypervisor, say_root(&session, ticks, output)).await;
-    session.close(said).await?;
+    session.finish(async |session| say_root(session, ticks, output).await).await?;
     Ok(Exit::Success)
 }

@@ -14,7 +14,6 @@ use crate::json::to_json;
 use crate::output::Output;
 use crate::program::{Code, Known, Note, Program};
 use crate::session::{Folder, Session};
-use crate::signals::unless_signalled;
 
 /// Whether an edited program may take the place of the one that the folder runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,14 +32,13 @@ pub(crate) async fn run(
     let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Message>, Failure>>()?;
     let session = Session::open(globals, Folder::MayBeNew, output).await?;
     let note = Note::in_folder(&globals.data);
-    let work = async {
-        begin_or_wake(&session, &program, &note, edited).await?;
-        let exit = deliver(&session, messages, output).await?;
-        say_root(&session, Ticks::MAX, output).await?;
+    let work = async |session: &Session| {
+        begin_or_wake(session, &program, &note, edited).await?;
+        let exit = deliver(session, messages, output).await?;
+        say_root(session, Ticks::MAX, output).await?;
         Ok(exit)
     };
-    let ran = unless_signalled(&session.hypervisor, work).await;
-    session.close(ran).await
+    session.finish(work).await
 }
 
 fn encode(data: &Ipld) -> Result<Message, Failure> {
