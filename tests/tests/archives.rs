@@ -1,16 +1,17 @@
 //! States that leave a store as a CAR and live on in another; CARs that are not to be trusted; checkpoints.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
 use everturn::{ArchiveError, Cid, HypervisorError, ImportLimits, Ipld, MemoryStore, Settings, Store, Ticks};
-use everturn_dag::address::{node_cid, raw_cid};
+use everturn_dag::address::{DAG_CBOR, node_cid, raw_cid};
 use everturn_dag::car::{CarReader, CarWriter};
 use everturn_dag::{Space, node};
 
 use crate::cars::Shared;
 use crate::host::assert_whole;
-use crate::world::{Ways, World};
+use crate::world::{Ways, World, js};
 
 const PROGRAM: &str = "var n = 0; const count = () => ++n;
     ports.bind('child', ports.create('js', 'var got = []; export default { message(m) { got.push(m.data); } }'));";
@@ -305,6 +306,62 @@ fn a_resume_that_does_not_fit_says_what_does_not() {
     assert_whole(&*store);
     let full = refuse(&store, &checkpoint, Settings::default());
     assert!(matches!(full, HypervisorError::NotEmpty), "{full}");
+}
+
+/// Blocks by their addresses.
+type Blocks = BTreeMap<Cid, Vec<u8>>;
+
+/// What lies under a block with a lie told in each node, and links to match; its address then.
+fn lied(blocks: &Blocks, cid: &Cid, lie: &dyn Fn(&mut Ipld), lies: &mut Blocks) -> Cid {
+    let mut block = blocks[cid].clone();
+    let mut address = *cid;
+    if cid.codec() == DAG_CBOR {
+        let mut value: Ipld = node::decode(&block).unwrap();
+        relink(&mut value, &mut |link| match blocks.contains_key(link) {
+            true => lied(blocks, link, lie, lies),
+            false => *link,
+        });
+        lie(&mut value);
+        block = node::encode(&value).unwrap();
+        address = node_cid(&block);
+    }
+    lies.insert(address, block);
+    address
+}
+
+fn relink(value: &mut Ipld, to: &mut dyn FnMut(&Cid) -> Cid) {
+    match value {
+        Ipld::Link(cid) => *cid = to(cid),
+        Ipld::List(items) => items.iter_mut().for_each(|item| relink(item, to)),
+        Ipld::Map(fields) => fields.values_mut().for_each(|field| relink(field, to)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_checkpoint_of_a_state_with_a_nonce_that_is_none_is_not_gone_on_from() {
+    let world = World::new("var n = 0;");
+    let checkpoint = world.block_on(world.hypervisor().checkpoint()).unwrap();
+    let car = world.export(&checkpoint);
+    let blocks: Blocks = CarReader::new(&*car).unwrap().map(Result::unwrap).collect();
+    let resume = |nonce: Option<i128>| {
+        let lie = |node: &mut Ipld| match (node, nonce) {
+            (Ipld::Map(fields), Some(byte)) if fields.contains_key("heap") => {
+                fields.insert("nonce".into(), Ipld::List(vec![Ipld::Integer(byte)]));
+            }
+            _ => {}
+        };
+        let mut lies = Blocks::new();
+        let root = lied(&blocks, &checkpoint, &lie, &mut lies);
+        let car = self::car(&[root], &lies.into_iter().collect::<Vec<_>>());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        everturn::import_car(&store, Cursor::new(car), ImportLimits::default()).unwrap();
+        let builder = everturn::Hypervisor::resume(store, &root);
+        world.block_on(builder.register_container("js", js(&Ways::default())).build())
+    };
+    assert!(resume(None).is_ok() && resume(Some(255)).is_ok());
+    let error = resume(Some(256)).err().unwrap().to_string();
+    assert!(error.contains("is not a container's state"), "{error}");
 }
 
 #[test]
