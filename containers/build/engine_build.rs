@@ -35,7 +35,7 @@ const SHIM_UNITS: [&str; 11] = [
 ];
 
 /// The prelude, in the order in which it runs.
-const PRELUDE: [&str; 9] = [
+const PRELUDE: [&str; 10] = [
     "inspect.js",
     "cid.js",
     "text.js",
@@ -45,6 +45,7 @@ const PRELUDE: [&str; 9] = [
     "clone.js",
     "names.js",
     "calls.js",
+    "requests.js",
 ];
 
 /// What the host may limit or must know is fixed here: 1 MiB of stack below everything else, and as much memory as the rehearsal of

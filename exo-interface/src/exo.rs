@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use everturn_port_manager::{
-    Bindings, ContainerId, Delivery, End, Gauge, Kind, Loose, Port, PortId, PortManager, PortName, PortRef,
-    Source, Ticks,
+    Bindings, ContainerId, Delivery, Gauge, Kind, Loose, PortId, PortManager, PortName, Source, Ticks,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +23,8 @@ pub use stepped::{Done, Life, Stepped};
 
 use crate::turn::{Closed, Facts, Record, Target, again, live};
 use crate::{
-    Container, ContainerType, Creation, Effect, Exception, ExceptionKind, ExoError, Input, Minted, OwnLimits,
-    StateWriter, Turn, TypeContext, Verdict,
+    Container, ContainerType, Exception, ExceptionKind, ExoError, Input, OwnLimits, StateWriter, Turn,
+    TypeContext, Verdict,
 };
 
 /// When savepoints are taken. Never part of an outcome, only of its cost.
@@ -533,16 +532,7 @@ impl ExoInterface {
     /// Binds and unbinds what the turn did. What it made is loose first.
     fn bind(&mut self, bindings: Bindings, stepped: &Stepped, hand: &mut Loose, lookahead: Ticks) {
         for effect in stepped.outcome.iter().flat_map(|done| done.effects.iter()) {
-            match effect {
-                Effect::Create(Creation { reference, gauges, .. }) => {
-                    hand.put(port(reference.clone(), &gauges.second, &gauges.first));
-                }
-                Effect::Channel(Minted { id, gauges, .. }) => {
-                    hand.put(port(PortRef::channel(*id, End::First), &gauges.first, &gauges.second));
-                    hand.put(port(PortRef::channel(*id, End::Second), &gauges.second, &gauges.first));
-                }
-                Effect::Send(_) | Effect::Delete { .. } | Effect::Log { .. } => {}
-            }
+            effect.made().for_each(|port| hand.put(port));
         }
         self.ports_mut().apply(bindings, hand, stepped.ticks.after(lookahead));
     }
@@ -572,14 +562,6 @@ impl ExoInterface {
             forgot: None,
         }
     }
-}
-
-/// A new port: how full its queue is, and that which it fills.
-fn port(reference: PortRef, queue: &Gauge, outgoing: &Gauge) -> Port {
-    let mut port = Port::new(reference);
-    port.queue.set_gauge(queue.clone());
-    port.outgoing = outgoing.clone();
-    port
 }
 
 /// Whether a settled container leaves memory.

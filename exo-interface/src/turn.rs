@@ -9,6 +9,7 @@
 
 mod effect;
 mod record;
+mod reply;
 mod send;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use everturn_port_manager::{
-    Bindings, ContainerId, End, Gauge, Loose, Message, PortId, PortManager, PortName, PortRef, Ticks,
+    Bindings, ContainerId, End, Gauge, Loose, Message, PortId, PortManager, PortName, PortRef, Reply, Ticks,
 };
 
 pub use effect::{Creation, Effect, Effects, Gauges, LogLevel, Minted, Sending, Target};
@@ -44,6 +45,8 @@ enum Held {
     Parent,
     Bound(PortName),
     Loose(PortRef),
+    /// The way back to a host that waits for the answer, as long as the turn does nothing with it.
+    Host,
     Gone,
 }
 
@@ -91,13 +94,17 @@ impl Turn {
     pub(crate) fn open(facts: Facts, ports: Arc<PortManager>, message: Option<&Message>, mode: Mode) -> Turn {
         let came = message.map_or(&[][..], |message| &message.ports);
         let bindings = Bindings { nonce: ports.nonce(), changed: BTreeMap::new() };
-        let wants_reply = message.is_some_and(|message| message.reply_port().is_some());
+        let to_host = message.is_some_and(|message| message.reply == Reply::Host);
+        let wants_reply = to_host || message.is_some_and(|message| message.reply_port().is_some());
+        let mut held: Vec<Held> = came.iter().map(|port| Held::Loose(port.clone())).collect();
+        held.extend(to_host.then_some(Held::Host));
+        let message_ports = held.len() as u32;
         Turn {
-            reply: wants_reply.then(|| Handle(came.len() as u32 - 1)),
-            held: came.iter().map(|port| Held::Loose(port.clone())).collect(),
+            reply: wants_reply.then(|| Handle(message_ports - 1)),
+            held,
             replied: false,
             upward: None,
-            message_ports: came.len() as u32,
+            message_ports,
             gauges: BTreeMap::new(),
             bound: ports.len(),
             outbox_bytes: 0,
@@ -250,15 +257,10 @@ impl Turn {
     /// [`Refusal::TooManyEffects`].
     pub fn channel(&mut self) -> Result<(Handle, Handle), Refusal> {
         let first = self.handle(Call::Channel, &[], |turn| {
-            turn.check_room(0)?;
-            let nonce = turn.bindings.nonce;
-            let id = turn.facts.id.child(nonce);
-            turn.bindings.nonce = nonce.next();
-            let (gauges, ends) = (Gauges::default(), [End::First, End::Second]);
-            let [first, second] = ends.map(|end| PortRef::channel(id, end));
-            turn.gauges.insert(first.port_id(), gauges.second.clone());
-            turn.gauges.insert(second.port_id(), gauges.first.clone());
-            turn.effects.push(Effect::Channel(Minted { id, nonce, gauges }));
+            let minted = turn.mint_channel()?;
+            let [first, second] = [End::First, End::Second].map(|end| PortRef::channel(minted.id, end));
+            turn.gauges.insert(second.port_id(), minted.gauges.first.clone());
+            turn.effects.push(Effect::Channel(minted));
             let first = turn.hold(Held::Loose(first));
             turn.hold(Held::Loose(second));
             Ok(first)
@@ -274,6 +276,7 @@ impl Turn {
     pub fn bind(&mut self, name: &str, port: Handle) -> Result<(), Refusal> {
         self.number(Call::Bind, &[name.as_bytes(), &port.0.to_le_bytes()], |turn| {
             let name = PortName::new(name).map_err(|_| Refusal::InvalidName)?;
+            turn.take_in_hand(port)?;
             let reference = turn.loose(port)?;
             if turn.bound_at(&name).is_some() {
                 return Err(Refusal::NameInUse);
@@ -333,6 +336,7 @@ impl Turn {
     pub fn drop_port(&mut self, port: Handle) -> Result<(), Refusal> {
         self.number(Call::Drop, &[&port.0.to_le_bytes()], |turn| {
             turn.check_room(0)?;
+            turn.take_in_hand(port)?;
             let (reference, at) = (turn.loose(port)?, turn.now());
             turn.held[port.0 as usize] = Held::Gone;
             turn.effects.push(Effect::Delete { port: reference, at });
@@ -349,8 +353,11 @@ impl Turn {
 
     /// Whether a handle stands for a port.
     pub fn is_valid_port(&mut self, port: Handle) -> bool {
-        self.number(Call::IsValid, &[&port.0.to_le_bytes()], |turn| Ok(i64::from(turn.target(port).is_ok())))
-            .is_ok_and(|valid| valid == 1)
+        self.number(Call::IsValid, &[&port.0.to_le_bytes()], |turn| {
+            let valid = turn.is_hosts(port) || turn.target(port).is_ok();
+            Ok(i64::from(valid))
+        })
+        .is_ok_and(|valid| valid == 1)
     }
 
     /// The id of the container that a port leads to, or of the channel.
@@ -358,9 +365,11 @@ impl Turn {
     /// # Errors
     /// [`Refusal::InvalidPort`].
     pub fn port_id(&mut self, port: Handle) -> Result<ContainerId, Refusal> {
-        let answer = self.call(Call::PortId, &[&port.0.to_le_bytes()], |turn| match turn.target(port) {
-            Ok((id, _)) => Answer::Id(id),
-            Err(refusal) => Answer::Refusal(refusal),
+        let answer = self.call(Call::PortId, &[&port.0.to_le_bytes()], |turn| {
+            match turn.take_in_hand(port).and_then(|()| turn.target(port)) {
+                Ok((id, _)) => Answer::Id(id),
+                Err(refusal) => Answer::Refusal(refusal),
+            }
         });
         match answer {
             Answer::Id(id) => Ok(id),
@@ -443,7 +452,7 @@ impl Turn {
         match self.held.get(port.0 as usize) {
             Some(Held::Loose(reference)) => Ok(reference.clone()),
             Some(Held::Bound(_) | Held::Parent) => Err(Refusal::PortBound),
-            Some(Held::Gone) | None => Err(Refusal::InvalidPort),
+            Some(Held::Gone | Held::Host) | None => Err(Refusal::InvalidPort),
         }
     }
 

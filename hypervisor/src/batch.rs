@@ -13,6 +13,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, HypervisorError>>;
 /// Something that leaves once the batch is durable.
 pub(crate) enum Output {
     Receipt(Reply<Receipt>, Receipt),
+    /// One dag-cbor value, or why there is none.
+    Answer(Reply<Vec<u8>>, Result<Vec<u8>, HypervisorError>),
     Line(Line),
     Created(Reply<ContainerId>, Result<ContainerId, HypervisorError>),
     Waited(Reply<Ticks>, Ticks),

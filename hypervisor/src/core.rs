@@ -9,6 +9,7 @@
 //! Knows no clock: a batch is cut when the committer is free and there is nothing better to do, or when it has
 //! grown large.
 
+mod answers;
 mod effects;
 mod requests;
 mod residents;
@@ -26,6 +27,7 @@ use everturn_dag::{Batch, Space, StoreError};
 use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
 use everturn_port_manager::{ContainerId, Gauge, Loose, Port, PortId, ReceiptId, Taken, Ticks};
 
+pub(crate) use answers::Awaited;
 pub(crate) use requests::{Command, Joined};
 use residents::Residents;
 use roads::QueueId;
@@ -35,7 +37,7 @@ use window::Pool;
 use crate::batch::{Commit, Output, Reply};
 use crate::builder::Unloading;
 use crate::keys::{self, Clock};
-use crate::{HypervisorError, Ran, Receipt};
+use crate::{HypervisorError, Ran};
 
 /// Registered container types, shared by the handle, the core and the committer.
 #[derive(Clone, Default)]
@@ -104,6 +106,9 @@ pub(crate) struct Core {
     clock: Clock,
     receipts: BTreeMap<ReceiptId, Awaited>,
     next_receipt: u64,
+    /// Hosts that wait for an answer which was not given in the turn of their message, by their end of its channel.
+    /// Nothing depends on whether one is there: after a restart none is.
+    listeners: BTreeMap<PortId, Reply<Vec<u8>>>,
     pending: Vec<Pending>,
     /// Nothing later than this runs.
     hold: Ticks,
@@ -119,12 +124,6 @@ pub(crate) struct Core {
     newest: BTreeMap<ContainerId, u64>,
     hot: Residents,
     residents: Residents,
-}
-
-/// Who gets a receipt, and as what.
-enum Awaited {
-    Receipt(Reply<Receipt>),
-    Creation(Reply<ContainerId>),
 }
 
 /// The batch that is being filled.
@@ -170,6 +169,7 @@ impl Core {
             clock,
             receipts: BTreeMap::new(),
             next_receipt: 0,
+            listeners: BTreeMap::new(),
             pending: Vec::new(),
             hold: Ticks::MAX,
             allowance: None,

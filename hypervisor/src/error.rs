@@ -10,6 +10,9 @@ pub enum HypervisorError {
     /// The container's program failed; nothing of that turn happened.
     #[error("{0}")]
     Exception(Exception),
+    /// The container let go the way back before it gave an answer.
+    #[error("the container gave no answer, and none will come")]
+    Unanswered,
     /// No container has this id, or a host may not speak to it.
     #[error("no root container {0} is alive here")]
     NoSuchContainer(String),

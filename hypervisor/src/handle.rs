@@ -13,7 +13,7 @@ use everturn_port_manager::{ContainerId, Kind, Message, Ticks};
 use tokio::sync::oneshot;
 
 use crate::batch::{Answer, Reply};
-use crate::core::{Command, Joined, Types};
+use crate::core::{Awaited, Command, Joined, Types};
 use crate::writer::{Arrivals, Writer};
 use crate::{Budget, Builder, HypervisorError, Ran, Receipt};
 
@@ -175,6 +175,52 @@ impl Hypervisor {
         self.post(*to, Kind::Message, message)
     }
 
+    /// Sends a message to a root container and waits for its answer, which may come in a later turn: when a promise is
+    /// settled, or from another container that was given the way back. The future resolves when the answer is durable. A
+    /// container that is asked when the hypervisor stops may answer after a restart; nobody hears that.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Exception`] if the turn failed or the answer is one, [`HypervisorError::Unanswered`] if no answer
+    /// will come; else as [`Hypervisor::send`].
+    pub fn call(
+        &self,
+        to: &ContainerId,
+        message: Message,
+    ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
+        self.ask_container(*to, Kind::Message, message)
+    }
+
+    /// As [`Hypervisor::call`], with what HTTP asks for: a map of `method` and `url`, both text, `headers`, a list of pairs of
+    /// texts, and `body`, bytes. The answer is a map of `status`, an integer, `statusText`, `headers` and `body`, or what
+    /// the container makes of it. docs/http.md has both.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::call`].
+    pub fn request(
+        &self,
+        to: &ContainerId,
+        data: Vec<u8>,
+    ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
+        self.ask_container(*to, Kind::Request, Message { data, ..Message::default() })
+    }
+
+    fn ask_container(
+        &self,
+        to: ContainerId,
+        kind: Kind,
+        message: Message,
+    ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
+        let message = Message { reply: everturn_port_manager::Reply::Host, ..message };
+        let date_ms = self.now_ms();
+        let awaited =
+            move |reply| Command::Post { to, kind, message, date_ms, awaited: Awaited::Answer(reply) };
+        let answer = self.ask(awaited);
+        async move {
+            let answer = answer.await?;
+            everturn_dag::node::decode(&answer).map_err(|error| HypervisorError::Message(error.to_string()))
+        }
+    }
+
     /// Evaluates a line in a root container's living heap; the receipt's answer says what it came to.
     ///
     /// # Errors
@@ -215,8 +261,12 @@ impl Hypervisor {
         message: Message,
     ) -> impl Future<Output = Result<Receipt, HypervisorError>> + use<> {
         tracing::trace!(target: "everturn::path", container = %to, "Sent");
-        let date_ms = self.clock.as_ref().map_or(0, |clock| clock());
-        self.ask(move |reply| Command::Post { to, kind, message, date_ms, reply })
+        let date_ms = self.now_ms();
+        self.ask(move |reply| Command::Post { to, kind, message, date_ms, awaited: Awaited::Receipt(reply) })
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.as_ref().map_or(0, |clock| clock())
     }
 
     /// Resolves when no message is queued whose delivery tick is at most `threshold`, or when nothing is queued;

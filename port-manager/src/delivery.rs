@@ -30,6 +30,8 @@ pub enum Reply {
     None,
     /// The answer, or the exception, goes through the last of the message's ports: an end of a channel.
     LastPort,
+    /// A host waits. Its port comes into being when the receiver wants to have it in hand.
+    Host,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -46,7 +48,7 @@ impl Message {
     /// The end of a channel through which its sender wants the answer.
     pub fn reply_port(&self) -> Option<&PortRef> {
         match self.reply {
-            Reply::None => None,
+            Reply::None | Reply::Host => None,
             Reply::LastPort => self.ports.last(),
         }
     }
@@ -61,6 +63,9 @@ pub enum Kind {
     /// An ordinary message.
     #[default]
     Message,
+    /// A message that asks for a thing as HTTP does: method, address, headers and body. Who makes no difference takes it as a
+    /// message.
+    Request,
     /// A turn that a message of the receiver's caused has failed; `data` describes it.
     Exception,
     /// Evaluate a line of a person's, answer with what it looks like (hosts only).
@@ -104,6 +109,6 @@ impl Delivery {
 
     /// Whether it takes one of its queue's places. Exceptions, closes, creations and deletions have places of their own.
     pub fn is_counted(&self) -> bool {
-        self.kind == Kind::Message
+        matches!(self.kind, Kind::Message | Kind::Request)
     }
 }

@@ -8,10 +8,17 @@ const PAGE: &str = include_str!("../../docs/javascript.md");
 
 /// An example of the page.
 enum Example {
-    /// A program, and messages with their answers, all in JSON.
-    Program(String, Vec<(Ipld, Ipld)>),
+    /// A program, and what it is asked.
+    Program(String, Vec<Asked>),
     /// Lines for a shell, and what it shows of the last of each.
     Lines(Vec<(String, Option<String>)>),
+}
+
+enum Asked {
+    /// A message with its answer, both in JSON.
+    Message(Ipld, Ipld),
+    /// An address, and the text that a GET of it is answered with.
+    Get(String, String),
 }
 
 fn examples() -> Vec<Example> {
@@ -26,10 +33,14 @@ fn examples() -> Vec<Example> {
     examples
 }
 
-fn messages(program: &str) -> Vec<(Ipld, Ipld)> {
+fn messages(program: &str) -> Vec<Asked> {
     let pairs = program.lines().filter_map(|line| line.strip_prefix("// ")?.split_once(" -> "));
     let value = |text: &str| value_of(&serde_json::from_str(text).unwrap());
-    pairs.map(|(data, answer)| (value(data), value(answer))).collect()
+    let asked = |(data, answer): (&str, &str)| match data.strip_prefix("GET ") {
+        Some(url) => Asked::Get(url.to_owned(), answer.to_owned()),
+        None => Asked::Message(value(data), value(answer)),
+    };
+    pairs.map(asked).collect()
 }
 
 fn value_of(json: &serde_json::Value) -> Ipld {
@@ -85,9 +96,16 @@ fn run(example: &Example, ways: Ways) {
     match example {
         Example::Program(program, messages) => {
             let mut world = World::with(program, ways);
-            for (data, answer) in messages {
-                let outcome = world.send(data.clone()).outcome;
-                assert_eq!(outcome.as_ref(), Ok(&Some(answer.clone())), "{program}");
+            for asked in messages {
+                match asked {
+                    Asked::Message(data, answer) => {
+                        let outcome = world.send(data.clone()).outcome;
+                        assert_eq!(outcome.as_ref(), Ok(&Some(answer.clone())), "{program}");
+                    }
+                    Asked::Get(url, text) => {
+                        assert_eq!(world.get(url).unwrap(), (200, text.clone()), "{program}");
+                    }
+                }
             }
         }
         Example::Lines(lines) => {

@@ -20,6 +20,7 @@ mod order;
 mod persistence;
 mod ports;
 mod power;
+mod requests;
 mod rollback;
 mod roots;
 mod scale;

@@ -2,7 +2,7 @@
 // of their own, so a call that was made, and an answer that is owed, survive as everything in the heap does.
 (function (natives) {
   "use strict";
-  const { post, reject } = natives;
+  const { post, demand, reject } = natives;
   const { bind, channel, delete: remove } = ports;
   const send = globalThis.send;
   const { Error, Promise } = globalThis;
@@ -10,13 +10,22 @@
   const calls = { __proto__: null };
   let made = 0, owed = 0;
 
-  async function call(port, data, { ports: moved = [], priority = 0 } = {}) {
+  async function call(port, data, options) {
+    return ask(post, port, data, options);
+  }
+
+  function ask(post, port, data, { ports: moved = [], priority = 0 } = {}) {
     const [here, there] = channel();
     post(port, data, { ports: [...moved, there], priority });
     const name = `call:${++made}`;
     bind(name, here);
     return new Promise((resolve, fail) => void (calls[name] = { resolve, fail }));
   }
+
+  // A request to another container: its answer is a promise of a response's data.
+  natives.forward = async function (port, data) {
+    return ask(demand, port, data);
+  };
 
   // What came out of the port of a call: its answer, its exception, or word that nobody will answer. False: it is none of ours.
   natives.settle = function (name, error, value) {

@@ -77,15 +77,21 @@
     return [utf8Encode(`${value}`), "text/plain;charset=UTF-8"];
   }
 
+  const RECEIVED = {}; // no program has it
   let bytesOf; // of a request or a response, which may have been read
   class Body {
     #bytes = null;
     #used = false;
-    #headers;
+    #headers; // those that were received are a list until somebody asks
     static {
       bytesOf = (body) => body.#used ? body.#take() : body.#bytes;
     }
-    constructor(value, headers) {
+    constructor(value, headers, received) {
+      if (received === RECEIVED) {
+        this.#bytes = value.length === 0 ? null : value;
+        this.#headers = headers;
+        return;
+      }
       const [bytes, type] = bodyOf(value);
       this.#bytes = bytes;
       this.#headers = new Headers(headers);
@@ -97,6 +103,7 @@
       return this.#bytes ?? new Uint8Array(0);
     }
     get headers() {
+      if (!(this.#headers instanceof Headers)) this.#headers = new Headers(this.#headers);
       return this.#headers;
     }
     get bodyUsed() {
@@ -120,6 +127,12 @@
     #url;
     #method;
     constructor(input, init = {}) {
+      if (init === RECEIVED) {
+        super(input.body, input.headers, RECEIVED);
+        this.#url = input.url;
+        this.#method = input.method;
+        return;
+      }
       const from = input instanceof Request ? input : undefined;
       const url = from ? from.url : new URL(input).href, method = `${init.method ?? from?.method ?? "GET"}`;
       const body = init.body ?? (from ? bytesOf(from) : null);
@@ -148,7 +161,14 @@
   class Response extends Body {
     #status;
     #statusText;
-    constructor(body = null, { status = 200, statusText = "", headers } = {}) {
+    constructor(body = null, init = {}) {
+      if (init === RECEIVED) {
+        super(body.body, body.headers, RECEIVED);
+        this.#status = body.status;
+        this.#statusText = body.statusText;
+        return;
+      }
+      const { status = 200, statusText = "", headers } = init;
       const code = Number(status), reason = `${statusText}`;
       if (!Number.isInteger(code) || code < 200 || code > 599) throw new RangeError(`${status} is no status from 200 to 599`);
       if (/[^\t\x20-\x7e\x80-\xff]/.test(reason)) throw new TypeError("a status text is a line of plain letters");
@@ -184,6 +204,12 @@
       return "Response";
     }
   }
+
+  natives.requestOf = (data) => new Request(data, RECEIVED);
+  natives.responseOf = (data) => new Response(data, RECEIVED);
+  const dataOf = (body) => ({ headers: [...body.headers], body: bytesOf(body) ?? new Uint8Array(0) });
+  natives.dataOfRequest = (request) => ({ method: request.method, url: request.url, ...dataOf(request) });
+  natives.dataOfResponse = (response) => ({ status: response.status, statusText: response.statusText, ...dataOf(response) });
 
   for (const [name, value] of Object.entries({ Headers, Request, Response }))
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });

@@ -4,7 +4,7 @@
  */
 #include "shim.h"
 
-static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_close, atom_from;
+static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_close, atom_from, atom_fetch, atom_handle_request, atom_routes;
 static JSValue model_message; /* {data, from, ports, reply} */
 static bool called;           /* the message of this turn has a port for the answer */
 static JSValue reply_port;    /* that port */
@@ -18,6 +18,9 @@ int handlers_init(JSContext *context)
     atom_exception = JS_NewAtom(context, "exception");
     atom_close = JS_NewAtom(context, "close");
     atom_from = JS_NewAtom(context, "from");
+    atom_fetch = JS_NewAtom(context, "fetch");
+    atom_handle_request = JS_NewAtom(context, "handleRequest");
+    atom_routes = JS_NewAtom(context, "routes");
     model_message = JS_NewObject(context);
     for (int i = 0; i < 4; i++)
         if (JS_DefinePropertyValueStr(context, model_message, fields[i], JS_NULL, JS_PROP_C_W_E) < 0)
@@ -146,19 +149,40 @@ static JSValue deliver(JSContext *context, JSValue data, JSValue from, uint64_t 
     return JS_ThrowTypeError(context, "this program handles no messages: export default { message(msg) {} }");
 }
 
+typedef struct Arrived {
+    Text from;      /* bytes is NULL for no port */
+    uint64_t ports;
+    bool reply;     /* the last port is for the answer */
+} Arrived;
+
+/* What a message says of itself; its data, or JS_EXCEPTION. */
+static JSValue read_arrived(JSContext *context, Reader *input, Arrived *arrived)
+{
+    arrived->from = (Text){NULL, 0};
+    if (!read_list_of(input, 4) || !(read_null(input) || read_text(input, &arrived->from)) || !read_uint(input, &arrived->ports) ||
+        !read_bool(input, &arrived->reply))
+        return throw_input(context, "the message of this turn is malformed");
+    if (arrived->ports > INT32_MAX || (arrived->reply && arrived->ports == 0))
+        return throw_input(context, "a message with a reply port has a port");
+    return read_value(context, input);
+}
+
+static bool hold_reply_port(JSContext *context, const Arrived *arrived)
+{
+    if (!arrived->reply)
+        return true;
+    reply_port = port_of_message(context, (int32_t)arrived->ports - 1);
+    called = !JS_IsException(reply_port);
+    return called;
+}
+
 JSValue program_message(JSContext *context, Reader *input)
 {
-    Text from = {NULL, 0};
-    uint64_t ports;
-    bool reply;
-    if (!read_list_of(input, 4) || !(read_null(input) || read_text(input, &from)) || !read_uint(input, &ports) ||
-        !read_bool(input, &reply))
-        return throw_input(context, "the message of this turn is malformed");
-    if (ports > INT32_MAX || (reply && ports == 0))
-        return throw_input(context, "a message with a reply port has a port");
-    JSValue data = read_value(context, input);
+    Arrived arrived;
+    JSValue data = read_arrived(context, input, &arrived);
     if (JS_IsException(data))
         return data;
+    Text from = arrived.from;
     bool settled = false;
     if (is_of_call(from) && !settle(context, from, JS_UNDEFINED, JS_DupValue(context, data), &settled))
         return JS_EXCEPTION;
@@ -166,14 +190,33 @@ JSValue program_message(JSContext *context, Reader *input)
         JS_FreeValue(context, data);
         return JS_UNDEFINED;
     }
-    if (reply) {
-        reply_port = port_of_message(context, (int32_t)ports - 1);
-        called = !JS_IsException(reply_port);
-        if (!called)
-            return JS_EXCEPTION;
-    }
+    if (!hold_reply_port(context, &arrived))
+        return JS_EXCEPTION;
     JSValue sender = from_port(context, from);
-    return JS_IsException(sender) ? sender : deliver(context, data, sender, ports);
+    return JS_IsException(sender) ? sender : deliver(context, data, sender, arrived.ports);
+}
+
+static JSValue exported(JSContext *context, JSAtom name)
+{
+    return JS_IsUndefined(engine.namespace) ? JS_UNDEFINED : JS_GetProperty(context, engine.namespace, name);
+}
+
+/* The prelude's `serve` gets the request, the routes, and the two handlers that there may be, each with its `this`. */
+JSValue program_request(JSContext *context, Reader *input)
+{
+    Arrived arrived;
+    JSValue arguments[6];
+    arguments[0] = read_arrived(context, input, &arrived);
+    if (JS_IsException(arguments[0]))
+        return JS_EXCEPTION;
+    if (!hold_reply_port(context, &arrived))
+        return JS_EXCEPTION;
+    arguments[1] = exported(context, atom_routes);
+    arguments[2] = find_handler(context, atom_fetch, &arguments[3]);
+    arguments[4] = find_handler(context, atom_handle_request, &arguments[5]);
+    if (JS_IsException(arguments[1]) || JS_IsException(arguments[2]) || JS_IsException(arguments[4]))
+        return JS_EXCEPTION;
+    return call(context, JS_DupValue(context, engine.serve), JS_UNDEFINED, 6, arguments);
 }
 
 static int set_text(JSContext *context, JSValueConst object, const char *name, Text text)

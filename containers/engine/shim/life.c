@@ -83,8 +83,10 @@ static int make_globals(JSContext *context)
         engine.names = JS_GetPropertyStr(context, natives, "names");
         engine.settle = JS_GetPropertyStr(context, natives, "settle");
         engine.owe = JS_GetPropertyStr(context, natives, "owe");
+        engine.serve = JS_GetPropertyStr(context, natives, "serve");
         failed = !JS_IsFunction(context, engine.inspect) || !JS_IsFunction(context, engine.names) ||
-                 !JS_IsFunction(context, engine.settle) || !JS_IsFunction(context, engine.owe);
+                 !JS_IsFunction(context, engine.settle) || !JS_IsFunction(context, engine.owe) ||
+                 !JS_IsFunction(context, engine.serve);
     }
     JS_FreeValue(context, natives);
     return failed;

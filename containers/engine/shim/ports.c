@@ -169,6 +169,11 @@ static const JSCFunctionListEntry port_properties[] = {
     JS_PROP_STRING_DEF("[Symbol.toStringTag]", "Port", JS_PROP_CONFIGURABLE),
 };
 
+JSValue port_prototype(JSContext *context)
+{
+    return JS_GetClassProto(context, port_class);
+}
+
 int ports_init(JSContext *context)
 {
     JSValue prototype = JS_NewObject(context);

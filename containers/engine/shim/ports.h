@@ -18,6 +18,7 @@ Port *port_or_null(JSValueConst value);                        /* NULL: no port 
 Port *port_of(JSContext *context, JSValueConst value);         /* NULL: thrown */
 int32_t port_handle(JSContext *context, JSValueConst value);   /* in this turn; -1: thrown */
 bool port_keeps_id(Port *port);                                /* notes the id when it is first asked */
+JSValue port_prototype(JSContext *context);
 bool port_name_of(JSContext *context, JSValueConst value, Text *name);
 JSValue port_new(JSContext *context, enum port_kind kind, int32_t handle, uint64_t turn, JSValue name);
 JSValue port_in_hands(JSContext *context, int32_t handle);     /* throws a refusal for a negative handle */

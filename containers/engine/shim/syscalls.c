@@ -281,6 +281,13 @@ static JSValue native_post(JSContext *context, JSValueConst this, int count, JSV
     return post(context, arguments, host_call);
 }
 
+/* demand(port, data, {ports, priority}): as post, but it arrives as a request */
+static JSValue native_demand(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+{
+    (void)this, (void)count;
+    return post(context, arguments, host_request);
+}
+
 /* reject(port, {kind, text, stack}): an exception instead of an answer */
 static JSValue native_reject(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
 {
@@ -297,6 +304,8 @@ static JSValue native_reject(JSContext *context, JSValueConst this, int count, J
 int syscalls_natives(JSContext *context, JSValueConst natives)
 {
     return JS_DefinePropertyValueStr(context, natives, "post", JS_NewCFunction(context, native_post, "post", 3), JS_PROP_C_W_E) < 0 ||
+           JS_DefinePropertyValueStr(context, natives, "demand", JS_NewCFunction(context, native_demand, "demand", 3), JS_PROP_C_W_E) < 0 ||
+           JS_DefinePropertyValueStr(context, natives, "portPrototype", port_prototype(context), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "reject", JS_NewCFunction(context, native_reject, "reject", 2), JS_PROP_C_W_E) < 0;
 }
 

@@ -1,7 +1,7 @@
 /* A turn's entry and end: the one place that calls programs, runs microtasks, judges unhandled rejections and reports exceptions. */
 #include "shim.h"
 
-enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION, CLOSE };
+enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION, CLOSE, REQUEST };
 enum status { DONE, FAILED, INPUT_WRONG, DONE_AND_DUE };
 enum { COLLECT_SLACK_BYTES = 1024 * 1024 };
 
@@ -119,6 +119,8 @@ static JSValue run(JSContext *context, int32_t kind, Reader *input)
         return program_create(context, input);
     case MESSAGE:
         return program_message(context, input);
+    case REQUEST:
+        return program_request(context, input);
     case EVAL:
         return program_eval(context, input);
     case LOAD:
@@ -177,7 +179,7 @@ static bool finish(JSContext *context, int32_t kind, JSValueConst value)
         return program_line_value(context, value, answer_line) && run_microtasks();
     if (kind == CREATE || kind == LOAD)
         return program_evaluated(context, value);
-    return kind != MESSAGE || answer_message(context, value);
+    return (kind != MESSAGE && kind != REQUEST) || answer_message(context, value);
 }
 
 static int32_t take_turn(JSContext *context, int32_t kind, Reader *input)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use everturn_dag::Ipld;
 use everturn_exo_interface::Input;
-use everturn_port_manager::{ContainerId, Delivery, Kind, Source};
+use everturn_port_manager::{ContainerId, Delivery, Kind, Reply, Source};
 
 use crate::wasm::rows;
 
@@ -22,6 +22,7 @@ const COLLECT: i32 = 5;
 const POSTPONE: i32 = 6;
 const EXCEPTION: i32 = 7;
 const CLOSE: i32 = 8;
+const REQUEST: i32 = 9;
 
 /// dag-cbor's own heads of three values.
 const NULL: u8 = 0xf6;
@@ -42,6 +43,7 @@ fn of_delivery(id: ContainerId, delivery: &Delivery, source: &Source) -> Result<
     let data = &delivery.message.data;
     match delivery.kind {
         Kind::Message => Ok(EngineTurn { kind: MESSAGE, bytes: message(delivery, source) }),
+        Kind::Request => Ok(EngineTurn { kind: REQUEST, bytes: message(delivery, source) }),
         Kind::Create => Ok(EngineTurn { kind: CREATE, bytes: creation(id, data)? }),
         Kind::Evaluate => Ok(EngineTurn { kind: EVAL, bytes: data.clone() }),
         Kind::Load => Ok(EngineTurn { kind: LOAD, bytes: data.clone() }),
@@ -60,9 +62,11 @@ fn message(delivery: &Delivery, source: &Source) -> Vec<u8> {
         Source::Parent if delivery.from.is_some() => text(&mut bytes, ""),
         Source::Parent | Source::Notice(_) => bytes.push(NULL),
     }
-    head(&mut bytes, 0, delivery.message.ports.len());
-    bytes.push(if delivery.message.reply_port().is_some() { TRUE } else { FALSE });
-    bytes.extend_from_slice(&delivery.message.data);
+    let message = &delivery.message;
+    let to_host = message.reply == Reply::Host;
+    head(&mut bytes, 0, message.ports.len() + usize::from(to_host));
+    bytes.push(if to_host || message.reply_port().is_some() { TRUE } else { FALSE });
+    bytes.extend_from_slice(&message.data);
     bytes
 }
 

@@ -79,7 +79,12 @@ pub(crate) fn add(linker: &mut Linker<Host>, nature: Nature) -> Result<(), WasmE
 /// What sends: the messages' handles are a list of `i32`.
 fn add_posts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
     type Post = fn(&mut Turn, Handle, &[u8], &[Handle], i32) -> Result<(), Refusal>;
-    for (name, post) in [("send", Turn::send as Post), ("call", Turn::call_port as Post)] {
+    let posts = [
+        ("send", Turn::send as Post),
+        ("call", Turn::call_port as Post),
+        ("request", Turn::request_port as Post),
+    ];
+    for (name, post) in posts {
         linker.func_wrap(
             "everturn",
             name,

@@ -1,6 +1,6 @@
 //! What a turn wants to happen, in the order in which it asked.
 
-use everturn_port_manager::{ContainerId, Gauge, Kind, Message, Nonce, PortRef, Ticks};
+use everturn_port_manager::{ContainerId, End, Gauge, Kind, Message, Nonce, Port, PortRef, Ticks};
 
 use crate::OwnLimits;
 
@@ -12,6 +12,9 @@ pub enum Effect {
     Create(Creation),
     /// A channel comes to be.
     Channel(Minted),
+    /// A channel comes to be whose second end is that of the host which waits for this turn's answer: what comes through
+    /// first is the answer.
+    Answerable(Minted),
     /// A message leaves.
     Send(Sending),
     /// A port, and the container that it owns, goes.
@@ -28,6 +31,35 @@ pub enum Effect {
         /// The line, which may have line breaks.
         text: String,
     },
+}
+
+impl Effect {
+    /// The ports that come to be with it, loose.
+    pub(crate) fn made(&self) -> impl Iterator<Item = Port> {
+        let end = |minted: &Minted, end| PortRef::channel(minted.id, end);
+        let (one, other) = match self {
+            Effect::Create(Creation { reference, gauges, .. }) => {
+                (Some(port(reference.clone(), &gauges.second, &gauges.first)), None)
+            }
+            Effect::Channel(minted @ Minted { gauges, .. }) => (
+                Some(port(end(minted, End::First), &gauges.first, &gauges.second)),
+                Some(port(end(minted, End::Second), &gauges.second, &gauges.first)),
+            ),
+            Effect::Answerable(minted @ Minted { gauges, .. }) => {
+                (Some(port(end(minted, End::First), &gauges.first, &gauges.second)), None)
+            }
+            Effect::Send(_) | Effect::Delete { .. } | Effect::Log { .. } => (None, None),
+        };
+        one.into_iter().chain(other)
+    }
+}
+
+/// A new port: how full its queue is, and that which it fills.
+fn port(reference: PortRef, queue: &Gauge, outgoing: &Gauge) -> Port {
+    let mut port = Port::new(reference);
+    port.queue.set_gauge(queue.clone());
+    port.outgoing = outgoing.clone();
+    port
 }
 
 /// A child to be.

@@ -23,6 +23,7 @@ pub(super) enum Call {
     Parent,
     Send,
     Ask,
+    Request,
     Reject,
     Answer,
     Log,

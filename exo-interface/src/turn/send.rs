@@ -21,7 +21,7 @@ impl Turn {
         ports: &[Handle],
         priority: i32,
     ) -> Result<(), Refusal> {
-        self.post(Call::Send, port, data, ports, priority, Reply::None)
+        self.post(Call::Send, port, data, ports, priority)
     }
 
     /// Sends data and loose ports through a port, the last of them, an end of a channel, for the answer: it or the
@@ -36,7 +36,21 @@ impl Turn {
         ports: &[Handle],
         priority: i32,
     ) -> Result<(), Refusal> {
-        self.post(Call::Ask, port, data, ports, priority, Reply::LastPort)
+        self.post(Call::Ask, port, data, ports, priority)
+    }
+
+    /// As [`Turn::call_port`], but it arrives as a [`Kind::Request`].
+    ///
+    /// # Errors
+    /// As [`Turn::call_port`].
+    pub fn request_port(
+        &mut self,
+        port: Handle,
+        data: &[u8],
+        ports: &[Handle],
+        priority: i32,
+    ) -> Result<(), Refusal> {
+        self.post(Call::Request, port, data, ports, priority)
     }
 
     /// Sends an exception in place of an answer through an end of a channel: a dag-cbor map of `kind`, `text`, `stack`.
@@ -46,6 +60,7 @@ impl Turn {
     pub fn reject(&mut self, port: Handle, data: &[u8]) -> Result<(), Refusal> {
         self.number(Call::Reject, &[&port.0.to_le_bytes(), data], |turn| {
             turn.check_data(data)?;
+            turn.take_in_hand(port)?;
             let (to, through) = turn.target(port)?;
             if !matches!(&through, Target::Port(port) if port.is_channel()) {
                 return Err(Refusal::InvalidPort);
@@ -74,12 +89,19 @@ impl Turn {
         data: &[u8],
         ports: &[Handle],
         priority: i32,
-        reply: Reply,
     ) -> Result<(), Refusal> {
+        let (kind, reply) = match call {
+            Call::Request => (Kind::Request, Reply::LastPort),
+            Call::Ask => (Kind::Message, Reply::LastPort),
+            _ => (Kind::Message, Reply::None),
+        };
         let handles: Vec<u8> = ports.iter().flat_map(|handle| handle.0.to_le_bytes()).collect();
         let arguments = [&port.0.to_le_bytes()[..], data, &handles, &priority.to_le_bytes()];
         self.number(call, &arguments, |turn| {
             turn.check_data(data)?;
+            for handle in ports.iter().chain([&port]) {
+                turn.take_in_hand(*handle)?;
+            }
             let (to, through) = turn.target(port)?;
             let moved = turn.movable(ports, &through)?;
             if reply == Reply::LastPort && !moved.last().is_some_and(PortRef::is_channel) {
@@ -93,7 +115,7 @@ impl Turn {
             let message = Message { data: data.to_vec(), ports: moved, priority, reply };
             turn.replied |= turn.reply == Some(port);
             turn.let_out(data.len());
-            turn.effects.push(Effect::Send(Sending { to, through, kind: Kind::Message, message, at, gauge }));
+            turn.effects.push(Effect::Send(Sending { to, through, kind, message, at, gauge }));
             Ok(0)
         })
         .map(|_| ())
@@ -168,7 +190,7 @@ impl Turn {
                 Ok((reference.id, Target::Port(reference.clone())))
             }
             Some(Held::Parent) => Ok((self.facts.parent.ok_or(Refusal::NoParent)?, Target::Parent)),
-            Some(Held::Gone) | None => Err(Refusal::InvalidPort),
+            Some(Held::Gone | Held::Host) | None => Err(Refusal::InvalidPort),
         }
     }
 }

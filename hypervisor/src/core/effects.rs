@@ -54,12 +54,16 @@ impl Core {
         }
         self.open.bytes += unwritten_bytes;
         let (sender, at) = (Sender { id, date_ms }, ticks.after(self.runner.lookahead()));
-        let awaited = taken.as_ref().and_then(|taken| taken.receipt).and_then(|id| self.receipts.remove(&id));
-        let mut sent = awaited.is_some().then(Vec::new);
+        let mut awaited =
+            taken.as_ref().and_then(|taken| taken.receipt).and_then(|id| self.receipts.remove(&id));
+        let mut sent = matches!(awaited, Some(Awaited::Receipt(_))).then(Vec::new);
         let outcome = match outcome {
             Ok(Done { mut effects, .. }) => {
                 for effect in effects.take() {
-                    self.effect(sender, effect, &mut sent)?;
+                    match effect {
+                        Effect::Answerable(minted) => self.listen(id, &minted, &mut awaited),
+                        effect => self.effect(sender, effect, &mut sent)?,
+                    }
                 }
                 Ok(effects.answer)
             }
@@ -74,22 +78,16 @@ impl Core {
         if life == Life::Ended {
             self.remove(id, at);
         }
-        if let Some((awaited, sent)) = awaited.zip(sent) {
-            let outcome =
-                outcome.map(|answer| answer.and_then(|bytes| everturn_dag::node::decode(&bytes).ok()));
-            self.hand_out(id, awaited, Receipt { outcome, burnt, ticks, sent });
+        if let Some(awaited) = awaited {
+            let sent = sent.unwrap_or_default();
+            self.open.outputs.push(awaited.output(id, outcome, |outcome| Receipt {
+                outcome,
+                burnt,
+                ticks,
+                sent,
+            }));
         }
         Ok(())
-    }
-
-    fn hand_out(&mut self, id: ContainerId, awaited: Awaited, receipt: Receipt) {
-        self.open.outputs.push(match awaited {
-            Awaited::Receipt(reply) => Output::Receipt(reply, receipt),
-            Awaited::Creation(reply) => {
-                let created = receipt.outcome.map(|_| id).map_err(HypervisorError::Exception);
-                Output::Created(reply, created)
-            }
-        });
     }
 
     fn effect(
@@ -123,7 +121,7 @@ impl Core {
     }
 
     /// Keeps the node that an id is the address of.
-    fn mint(&mut self, by: ContainerId, id: ContainerId, nonce: Nonce) {
+    pub(super) fn mint(&mut self, by: ContainerId, id: ContainerId, nonce: Nonce) {
         keys::keep_id(&mut self.open.batch, id, by.child_node(nonce));
     }
 

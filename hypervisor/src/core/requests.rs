@@ -11,7 +11,7 @@ use super::{Allowance, Awaited, Core, Pending};
 use crate::batch::{Errand, Output, Reply};
 use crate::builder::TurnsBy;
 use crate::handle::Inspection;
-use crate::{Budget, HypervisorError, Ran, Receipt, keys, restore};
+use crate::{Budget, HypervisorError, Ran, keys, restore};
 
 /// A request. Its answer leaves with the batch that is open when it is met.
 pub(crate) enum Command {
@@ -28,7 +28,7 @@ pub(crate) enum Command {
         kind: Kind,
         message: Message,
         date_ms: u64,
-        reply: Reply<Receipt>,
+        awaited: Awaited,
     },
     Wait {
         id: ContainerId,
@@ -107,8 +107,8 @@ impl Core {
             Command::Create { container_type, name, data, lowered, or_get, reply } => {
                 self.create_root(container_type, &name, (data, lowered), or_get, reply);
             }
-            Command::Post { to, kind, message, date_ms, reply } => {
-                self.post(to, kind, message, date_ms, reply)
+            Command::Post { to, kind, message, date_ms, awaited } => {
+                self.post(to, kind, message, date_ms, awaited);
             }
             Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
@@ -167,16 +167,16 @@ impl Core {
         self.put_input(id, Kind::Create, message, 0, receipt);
     }
 
-    fn post(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, reply: Reply<Receipt>) {
+    fn post(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, awaited: Awaited) {
         let Some(exo) = self.running.get(&to).filter(|exo| exo.record().holder.is_none()) else {
-            return drop(reply.send(Err(HypervisorError::NoSuchContainer(to.to_string()))));
+            return awaited.refuse(HypervisorError::NoSuchContainer(to.to_string()));
         };
         let known = self.runner.types.get(&exo.record().container_type);
         if let Err(error) = known.and_then(|_| self.check(exo, &message)) {
-            return drop(reply.send(Err(error)));
+            return awaited.refuse(error);
         }
         self.lower_interrupt();
-        let receipt = self.await_receipt(Awaited::Receipt(reply));
+        let receipt = self.await_receipt(awaited);
         self.put_input(to, kind, message, date_ms, receipt);
     }
 

@@ -104,6 +104,7 @@ impl Core {
             None => self.running.get(&port.of).and_then(|exo| exo.record().holder),
         };
         let Some(holder) = holder.filter(|holder| self.running.contains_key(holder)) else {
+            self.hear(port, &delivery);
             return self.lose(*delivery);
         };
         self.unschedule(holder);
@@ -141,7 +142,10 @@ impl Core {
                 Some(peer) if self.exists(peer) => {
                     self.push_through(peer, stamp(by, Kind::Close, null_message(), at));
                 }
-                Some(_) => keys::let_id_go(&mut self.open.batch, port.id),
+                Some(peer) => {
+                    self.hear_nothing(peer);
+                    keys::let_id_go(&mut self.open.batch, port.id);
+                }
                 None if self.running.contains_key(&port.id) => {
                     self.put(port.id, stamp(by, Kind::Delete, null_message(), at));
                 }

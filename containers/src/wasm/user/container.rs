@@ -94,7 +94,7 @@ impl Instance {
             (_, None) => return Err(engine(WasmError::Interface("it was not created".into()))),
         };
         let entry = match delivery.kind {
-            Kind::Message => living.message.clone(),
+            Kind::Message | Kind::Request => living.message.clone(),
             Kind::Exception => match &living.exception {
                 Some(entry) => entry.clone(),
                 None => return Ok(log(turn, &delivery.message.data)),

@@ -1,0 +1,79 @@
+// Which part of a program takes a request, and what becomes of its answer: routes to children, `fetch(request)`, or
+// `handleRequest(request, response)` as v8-ken had it.
+(function (natives) {
+  "use strict";
+  const { forward, requestOf, responseOf, dataOfRequest, dataOfResponse, utf8Encode, utf8Decode } = natives;
+  const { create, bind, get } = ports;
+  const { Promise, Request, Response, URL } = globalThis;
+
+  const plain = (status, statusText, text) => ({
+    status, statusText, headers: [["content-type", "text/plain;charset=UTF-8"]], body: utf8Encode(text),
+  });
+
+  function answerOf(value) {
+    if (value instanceof Response) return dataOfResponse(value);
+    throw new TypeError(`a request is answered with a Response, not with ${natives.inspect(value)}`);
+  }
+
+  // Once it is settled: a promise is waited for, and so may the program's own kind of promise be.
+  const whenDone = (value, answer) => typeof value?.then === "function" ? Promise.resolve(value).then(answer) : answer(value);
+
+  // v8-ken's: the program fills in a response.
+  function answerByHand(handle, owner, data) {
+    const response = { statusCode: 200, status: "", headers: {}, body: "" };
+    const headers = {};
+    for (const [name, value] of data.headers) {
+      const known = name.toLowerCase();
+      headers[known] = known in headers ? `${headers[known]}, ${value}` : value;
+    }
+    const uri = data.url.replace(/^[a-z]+:\/\/[^/?#]*/i, "");
+    const request = { method: data.method, uri, headers, body: utf8Decode(data.body, false) };
+    return whenDone(handle.call(owner, request, response), () => answerOf(new Response(
+      response.body === "" ? null : response.body,
+      { status: response.statusCode, statusText: response.status, headers: response.headers },
+    )));
+  }
+
+  // "/user/:id" and "/files/*": what of a path fits, written as it was; null if it does not.
+  function fitting(pattern, path) {
+    const wanted = pattern.split("/"), parts = path.split("/");
+    const rest = wanted.at(-1) === "*";
+    if (rest) wanted.pop();
+    if (rest ? parts.length < wanted.length : parts.length !== wanted.length) return null;
+    const fits = wanted.every((part, i) => part.startsWith(":") ? parts[i] !== "" : part === parts[i]);
+    return fits ? parts.slice(0, wanted.length).join("/") || "/" : null;
+  }
+
+  // The container that a path belongs to, made when it is first asked for.
+  function routed(routes, data) {
+    const path = new URL(data.url).pathname;
+    for (const [pattern, program] of Object.entries(routes)) {
+      const fit = fitting(pattern, path);
+      if (fit === null) continue;
+      const name = `route:${fit}`;
+      const known = get(name);
+      if (known !== undefined) return known;
+      const { type = "js", ...init } = typeof program === "string" ? { program } : program;
+      const child = create(type, init);
+      bind(name, child);
+      return child;
+    }
+    return undefined;
+  }
+
+  natives.serve = function (data, routes, fetch, fetchOwner, handle, handleOwner) {
+    const child = routes === undefined ? undefined : routed(routes, data);
+    if (child !== undefined) return forward(child, data);
+    if (fetch !== undefined) return whenDone(fetch.call(fetchOwner, requestOf(data)), answerOf);
+    if (handle !== undefined) return answerByHand(handle, handleOwner, data);
+    return plain(404, "Not Found", "this program answers no requests\n");
+  };
+
+  // `port.fetch(request)`: a request to another container.
+  Object.defineProperty(natives.portPrototype, "fetch", {
+    value: async function fetch(input, init) {
+      return responseOf(await forward(this, dataOfRequest(input instanceof Request && init === undefined ? input : new Request(input, init))));
+    },
+    writable: true, configurable: true,
+  });
+})
