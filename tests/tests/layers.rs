@@ -31,15 +31,16 @@ const LAYERS: [(&str, u8); 12] = [
 ];
 
 /// Crates of the table that need not be there yet.
-const MAY_BE_ABSENT: [&str; 3] = ["drivers", "bench", "docs"];
+const MAY_BE_ABSENT: [&str; 2] = ["bench", "docs"];
 
 const FACADE: &str = "everturn";
-const SOCKETS_CLOCK_ENTROPY: [&str; 14] = [
+const SOCKETS_CLOCK_ENTROPY: [&str; 16] = [
     "axum",
     "chrono",
     "getrandom",
     "hyper",
     "hyper-util",
+    "rcgen",
     "jiff",
     "mio",
     "quinn",
@@ -48,6 +49,7 @@ const SOCKETS_CLOCK_ENTROPY: [&str; 14] = [
     "rustls",
     "socket2",
     "time",
+    "tokio-rustls",
     "tungstenite",
 ];
 

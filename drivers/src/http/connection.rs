@@ -1,0 +1,276 @@
+//! One connection, from its first byte to its last.
+//!
+//! Invariants:
+//! 1. A connection with no request under way ends after `head_timeout`, whatever it sends: the deadlines of HTTP/1 are hyper's,
+//!    those of HTTP/2 and of the bytes before either are kept here.
+//! 2. An answer that ends a connection reaches a client that is still sending: it is not reset while it reads.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::CONNECTION;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::debug;
+
+use super::exchange::Handler;
+use super::metrics::Metrics;
+use super::opening::{self, Opened, Protocol};
+use super::own::HEAD_TIMED_OUT;
+use super::paced::Paced;
+use super::request::Scheme;
+use super::settings::Settings;
+use super::tls;
+
+/// The least that hyper keeps of a connection, in bytes.
+const HTTP1_BUFFER_BYTES_MIN: usize = 8_192;
+/// What hyper has room for without being told, in header lines.
+const HTTP1_HEADERS: usize = 100;
+/// How long a connection that ends may still send what nobody reads, and how much of it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: u64 = 4 << 20;
+
+/// What all connections of a listener have in common.
+pub(super) struct Terms<H> {
+    pub(super) handler: Arc<H>,
+    pub(super) settings: Settings,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+/// Whether the server was asked to stop.
+pub(super) type Stopping = watch::Receiver<bool>;
+
+/// Serves a connection until either side ends it.
+pub(super) async fn serve<H: Handler>(stream: TcpStream, terms: Arc<Terms<H>>, stopping: Stopping) {
+    // Answers are written whole, so nothing is won by waiting for more. Failing costs time only.
+    let _ = stream.set_nodelay(true);
+    let _connected = terms.metrics.connected();
+    let paced = Paced::new(stream, terms.settings.write_timeout);
+    let ended = match &terms.tls {
+        Some(tls) => encrypted(paced, tls, &terms, stopping).await,
+        None => clear(paced, &terms, stopping).await,
+    };
+    if let Err(error) = ended {
+        debug!(target: "everturn::http", error, "a connection ended");
+    }
+}
+
+/// Why a connection ended that was not over.
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+async fn encrypted<H: Handler>(
+    stream: Paced<TcpStream>,
+    tls: &TlsAcceptor,
+    terms: &Terms<H>,
+    mut stopping: Stopping,
+) -> Ended {
+    let accepted = tokio::select! {
+        accepted = timeout(terms.settings.head_timeout, tls.accept(stream)) => accepted??,
+        _ = stopping.wait_for(|stops| *stops) => return Ok(()),
+    };
+    let is_http2 = accepted.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+    let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+    speak(Opened::untouched(accepted), protocol, Scheme::Https, terms, stopping).await
+}
+
+async fn clear<H: Handler>(mut stream: Paced<TcpStream>, terms: &Terms<H>, mut stopping: Stopping) -> Ended {
+    let mut read = Vec::new();
+    let heard = tokio::select! {
+        heard = timeout(terms.settings.head_timeout, opening::listen(&mut stream, &mut read)) => heard,
+        _ = stopping.wait_for(|stops| *stops) => return Ok(()),
+    };
+    match heard {
+        Ok(protocol) => speak(opening::rewound(stream, read), protocol?, Scheme::Http, terms, stopping).await,
+        Err(late) => {
+            if !read.is_empty() {
+                stream.write_all(HEAD_TIMED_OUT).await?;
+                linger(stream).await?;
+            }
+            Err(late.into())
+        }
+    }
+}
+
+async fn speak<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: Opened<S>,
+    protocol: Protocol,
+    scheme: Scheme,
+    terms: &Terms<H>,
+    stopping: Stopping,
+) -> Ended {
+    match protocol {
+        Protocol::Http1 => http1(stream, scheme, terms, stopping).await,
+        Protocol::Http2 => http2(stream, scheme, terms, stopping).await,
+    }
+}
+
+async fn http1<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: Opened<S>,
+    scheme: Scheme,
+    terms: &Terms<H>,
+    mut stopping: Stopping,
+) -> Ended {
+    let is_last = AtomicBool::new(false);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (handler, is_last) = (terms.handler.clone(), &is_last);
+        Box::pin(async move {
+            let answer = handler.answer(request, scheme).await;
+            is_last.fetch_or(answer.headers().contains_key(CONNECTION), Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        })
+    });
+    let mut connection = http1_terms(&terms.settings).serve_connection(TokioIo::new(stream), service);
+    let mut is_asked_to_stop = false;
+    let ended = loop {
+        tokio::select! {
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            _ = stopping.wait_for(|stops| *stops), if !is_asked_to_stop => {
+                is_asked_to_stop = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    match ended {
+        Ok(()) if is_last.load(Ordering::Relaxed) => linger(stream).await?,
+        Ok(()) => stream.shutdown().await?,
+        Err(error) => {
+            if error.is_timeout() && !parts.read_buf.is_empty() {
+                stream.write_all(HEAD_TIMED_OUT).await?;
+            }
+            linger(stream).await?;
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+fn http1_terms(settings: &Settings) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // A client that has said all it wants to say still wants its answer.
+        .half_close(true)
+        .header_read_timeout(settings.head_timeout)
+        .max_header_size(settings.head_bytes_max)
+        .max_buf_size(settings.head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
+    if settings.headers_max != HTTP1_HEADERS {
+        builder.max_headers(settings.headers_max);
+    }
+    builder
+}
+
+/// Ends a connection that the client may still be sending on: closing it at once would take back what it has not read yet.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = stream.take(LINGER_BYTES_MAX);
+    let reading = async {
+        let mut unread = [0; 8_192];
+        while rest.read(&mut unread).await.is_ok_and(|bytes| bytes > 0) {}
+    };
+    // A client that goes on for longer has to live with the reset.
+    let _ = timeout(LINGER, reading).await;
+    Ok(())
+}
+
+/// What is under way on an HTTP/2 connection, and since when nothing is.
+struct Activity(Mutex<(usize, Instant)>);
+
+impl Activity {
+    fn change(&self, change: impl FnOnce(&mut usize)) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut now.0);
+        now.1 = Instant::now();
+    }
+
+    /// Since when nothing is under way, if nothing is.
+    fn idle_since(&self) -> Option<Instant> {
+        let now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (now.0 == 0).then_some(now.1)
+    }
+}
+
+/// One request under way, until it is dropped.
+struct UnderWay(Arc<Activity>);
+
+impl UnderWay {
+    fn new(activity: &Arc<Activity>) -> UnderWay {
+        activity.change(|under_way| *under_way += 1);
+        UnderWay(activity.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.change(|under_way| *under_way -= 1);
+    }
+}
+
+async fn http2<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: Opened<S>,
+    scheme: Scheme,
+    terms: &Terms<H>,
+    mut stopping: Stopping,
+) -> Ended {
+    let activity = Arc::new(Activity(Mutex::new((0, Instant::now()))));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (handler, under_way) = (terms.handler.clone(), UnderWay::new(&activity));
+        async move {
+            let mut answer: Response<_> = handler.answer(request, scheme).await;
+            answer.headers_mut().remove(CONNECTION);
+            drop(under_way);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http2_terms(&terms.settings).serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut deadline = Instant::now() + terms.settings.head_timeout;
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => return Ok(ended?),
+            _ = stopping.wait_for(|stops| *stops), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = sleep_until(deadline) => {
+                let idle_since = activity.idle_since().unwrap_or_else(Instant::now);
+                let due = idle_since + terms.settings.head_timeout;
+                if due > Instant::now() {
+                    deadline = due;
+                } else if is_ending {
+                    return Err("the client did not end its connection".into());
+                } else {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                    deadline = Instant::now() + LINGER;
+                }
+            }
+        }
+    }
+}
+
+fn http2_terms(settings: &Settings) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let head_bytes_max = u32::try_from(settings.head_bytes_max).unwrap_or(u32::MAX);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.streams_max)
+        .max_header_list_size(head_bytes_max);
+    builder
+}

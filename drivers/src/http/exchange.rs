@@ -1,0 +1,197 @@
+//! One request and its answer.
+//!
+//! Invariant: a place among the requests under way is held until the inside has answered or was given up, also when the client
+//! has gone: a client cannot pile up work by going away.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{debug, error};
+
+use super::Answer;
+use super::inside::{Failure, Inside};
+use super::metrics::Metrics;
+use super::own::{busy, last, plain};
+use super::request::{self, Scheme, Unfit};
+use super::settings::Settings;
+use super::{answer, inside};
+
+/// Who answers the requests of a connection.
+pub(super) trait Handler: Send + Sync + 'static {
+    fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        scheme: Scheme,
+    ) -> impl Future<Output = Answer> + Send;
+}
+
+/// Answers with what the inside says.
+pub(super) struct Exchange {
+    inside: Arc<dyn Inside>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    places: Arc<Semaphore>,
+    /// Why there is no inside any more, once there is none.
+    ended: watch::Sender<Option<Failure>>,
+}
+
+/// Why a body is not there as a whole.
+enum NotRead {
+    TooLarge,
+    TooSlow,
+    Broken(hyper::Error),
+}
+
+impl Exchange {
+    pub(super) fn new(
+        inside: Arc<dyn Inside>,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        ended: watch::Sender<Option<Failure>>,
+    ) -> Exchange {
+        let places = Arc::new(Semaphore::new(settings.requests_max));
+        Exchange { inside, settings, metrics, places, ended }
+    }
+
+    async fn exchange(&self, request: Request<Incoming>, scheme: Scheme) -> Answer {
+        let (head, body) = request.into_parts();
+        let url = match request::url(&head, scheme) {
+            Ok(url) => url,
+            Err(unfit) => {
+                debug!(target: "everturn::http", %unfit, "refused");
+                let status = match unfit {
+                    Unfit::Connect => StatusCode::NOT_IMPLEMENTED,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                return unread(&body, plain(status, &unfit.to_string()));
+            }
+        };
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            debug!(target: "everturn::http", url, "refused: {} requests are under way", self.settings.requests_max);
+            return unread(&body, busy("too many requests are under way"));
+        };
+        match self.read(body).await {
+            Ok(body) => self.ask(&head, &url, &body, place).await,
+            Err(not_read) => self.refuse(&url, not_read),
+        }
+    }
+
+    /// The whole body.
+    async fn read(&self, mut body: Incoming) -> Result<Vec<u8>, NotRead> {
+        let bytes_max = self.settings.body_bytes_max;
+        if body.is_end_stream() {
+            return Ok(Vec::new());
+        }
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(NotRead::TooLarge);
+        }
+        let reading = async {
+            let mut whole = Vec::new();
+            while let Some(frame) = body.frame().await {
+                // What is no data is a trailer, which says nothing that a program could rely on.
+                let Ok(data) = frame.map_err(NotRead::Broken)?.into_data() else { continue };
+                if whole.len() + data.len() > bytes_max {
+                    return Err(NotRead::TooLarge);
+                }
+                whole.extend_from_slice(&data);
+            }
+            Ok(whole)
+        };
+        timeout(self.settings.body_timeout, reading).await.unwrap_or(Err(NotRead::TooSlow))
+    }
+
+    fn refuse(&self, url: &str, not_read: NotRead) -> Answer {
+        let (status, why) = match not_read {
+            NotRead::TooLarge => {
+                let most = format!("a body may have {} bytes", self.settings.body_bytes_max);
+                (StatusCode::PAYLOAD_TOO_LARGE, most)
+            }
+            NotRead::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned()),
+            NotRead::Broken(error) => {
+                debug!(target: "everturn::http", url, %error, "the body broke off");
+                (StatusCode::BAD_REQUEST, "the body broke off".to_owned())
+            }
+        };
+        debug!(target: "everturn::http", url, why, "refused");
+        last(plain(status, &why))
+    }
+
+    async fn ask(&self, head: &Parts, url: &str, body: &[u8], place: OwnedSemaphorePermit) -> Answer {
+        let data = match request::encode(head, url, body) {
+            Ok(data) => data,
+            Err(error) => {
+                debug!(target: "everturn::http", url, %error, "refused");
+                return plain(StatusCode::BAD_REQUEST, "");
+            }
+        };
+        let (inside, most) = (self.inside.clone(), self.settings.answer_timeout);
+        // A task of its own: it goes on, and keeps its place, when the client goes away.
+        let asked = tokio::spawn(async move {
+            let answered = timeout(most, inside.request(data)).await;
+            drop(place);
+            answered
+        });
+        match asked.await {
+            Ok(Ok(Ok(data))) => decoded(data, &head.method, url),
+            Ok(Ok(Err(failure))) => self.failed(failure, &head.method, url),
+            Ok(Err(_)) => {
+                error!(target: "everturn::http", method = %head.method, url, "no answer in {most:?}");
+                plain(StatusCode::GATEWAY_TIMEOUT, "")
+            }
+            Err(error) => {
+                error!(target: "everturn::http", method = %head.method, url, %error, "asking failed");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+            }
+        }
+    }
+
+    fn failed(&self, failure: inside::Failure, method: &Method, url: &str) -> Answer {
+        match failure {
+            Failure::Exception(exception) => {
+                let (text, stack) = (&exception.text, &exception.stack);
+                error!(target: "everturn::http", %method, url, kind = ?exception.kind, "{text}\n{stack}");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+            }
+            Failure::Busy => busy("too much is waiting"),
+            Failure::TooLarge(why) => {
+                debug!(target: "everturn::http", url, why, "refused");
+                plain(StatusCode::PAYLOAD_TOO_LARGE, "")
+            }
+            failure @ Failure::Stopped(_) => {
+                error!(target: "everturn::http", %failure, "there is nobody who answers any more");
+                self.ended.send_replace(Some(failure));
+                busy("the server is stopping")
+            }
+        }
+    }
+}
+
+impl Handler for Exchange {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, scheme: Scheme) -> Answer {
+        let begun = Instant::now();
+        let lasting = self.metrics.requested(request.method());
+        let answer = self.exchange(request, scheme).await;
+        drop(lasting);
+        self.metrics.answered(answer.status(), begun.elapsed());
+        answer
+    }
+}
+
+/// The answer to a request whose body, if it has one, will not be read.
+fn unread(body: &Incoming, answer: Answer) -> Answer {
+    if body.is_end_stream() { answer } else { last(answer) }
+}
+
+fn decoded(data: everturn_dag::Ipld, method: &Method, url: &str) -> Answer {
+    answer::decode(data, method).unwrap_or_else(|malformed| {
+        error!(target: "everturn::http", %method, url, "the program's answer cannot be sent: {malformed}");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+    })
+}

@@ -1,0 +1,67 @@
+//! What a server serves: something that takes a request and has, in the end, a durable answer.
+
+use async_trait::async_trait;
+use everturn_dag::Ipld;
+use everturn_exo_interface::Exception;
+
+/// The inside of a server. Who it is stays its own business.
+#[async_trait]
+pub trait Inside: Send + Sync + 'static {
+    /// Hands over a request and waits for its answer, which is durable when this returns.
+    ///
+    /// The request is the dag-cbor map `{method: text, url: text, headers: [[name, value]...], body: bytes}`, the answer
+    /// `{status: integer, statusText: text, headers: [[name, value]...], body: bytes}`. In a header's value each byte is one
+    /// character up to U+00FF.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    async fn request(&self, request: Vec<u8>) -> Result<Ipld, Failure>;
+
+    /// What can be measured inside, at this moment; asked for when somebody looks.
+    ///
+    /// # Errors
+    /// [`Failure::Stopped`] if there is no inside any more.
+    async fn measures(&self) -> Result<Vec<Measure>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The program failed: 500.
+    #[error("the program failed: {0}")]
+    Exception(Exception),
+    /// Too much is waiting already; it may be tried again: 503.
+    #[error("too much is waiting")]
+    Busy,
+    /// The request is larger than a message may be: 413.
+    #[error("the request is too large: {0}")]
+    TooLarge(String),
+    /// The inside has ended, and with it the server: 503.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+/// One number about the inside, as `/-/metrics` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    /// Its name, as in `everturn_containers`.
+    pub name: &'static str,
+    /// What it counts, and in which unit.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub kind: MeasureKind,
+    /// Its value.
+    pub value: f64,
+}
+
+/// How a measure moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeasureKind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
