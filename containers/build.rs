@@ -41,7 +41,8 @@ fn declare_inputs(workspace: &Path, inputs: &Inputs) {
     for variable in ["EVERTURN_QUICKJS_SOURCE", "EVERTURN_WASM_CC", "EVERTURN_WASM_LD"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
-    let ours = ["shim", "prelude", "rehearsal.js", "sources.sha256"].map(|name| inputs.engine.join(name));
+    let ours =
+        ["shim", "prelude", "modules", "rehearsal.js", "sources.sha256"].map(|name| inputs.engine.join(name));
     let build_files = ["build.rs", "build"].map(|name| workspace.join("containers").join(name));
     for path in ours.into_iter().chain(build_files).chain([inputs.sources.clone(), pinned_zig(workspace)]) {
         if path.exists() {

@@ -48,6 +48,35 @@ const PRELUDE: [&str; 10] = [
     "requests.js",
 ];
 
+/// The modules that a program may import, and those that they are made of, without the `everturn:` of their names. They are text in the
+/// engine's data: no container pays for what it does not import.
+const MODULES: [&str; 24] = [
+    "data",
+    "data/bags",
+    "data/btree",
+    "data/conditions",
+    "data/cursor",
+    "data/define",
+    "data/errors",
+    "data/extent",
+    "data/field",
+    "data/indexes",
+    "data/model",
+    "data/order",
+    "data/paths",
+    "data/planner",
+    "data/query",
+    "data/relations",
+    "data/revisions",
+    "data/rows",
+    "data/schema",
+    "data/show",
+    "data/slots",
+    "data/store",
+    "data/types",
+    "nodb",
+];
+
 /// What the host may limit or must know is fixed here: 1 MiB of stack below everything else, and as much memory as the rehearsal of
 /// `placement.c` needs, which programs get later.
 const LINK_FLAGS: [&str; 9] = [
@@ -236,6 +265,7 @@ fn wrong_sources(path: &Path, what: &str) -> String {
 /// A message with what the compiler said.
 pub(crate) fn build(inputs: &Inputs, out: &Path, compiler: &Compiler) -> Result<PathBuf, String> {
     write_prelude(&inputs.engine, &out.join("prelude.h"))?;
+    write_modules(&inputs.engine, &out.join("modules.h"))?;
     let shim = SHIM_UNITS.iter().map(|name| inputs.engine.join("shim").join(name));
     let sources = SOURCE_UNITS.iter().map(|name| inputs.sources.join(name));
     let units: Vec<PathBuf> = shim.chain(sources).collect();
@@ -331,6 +361,22 @@ fn write_prelude(engine: &Path, header: &Path) -> Result<(), String> {
     text.push_str(&table);
     text.push_str("};\n");
     text.push_str(&c_array("REHEARSAL", &read_text(&engine.join("rehearsal.js"))?));
+    fs::write(header, text).map_err(|error| format!("{}: {error}", header.display()))
+}
+
+/// The modules' files as C arrays, and the names of those that are for programs.
+fn write_modules(engine: &Path, header: &Path) -> Result<(), String> {
+    let mut text = String::from("struct ModuleFile { const char *name, *source; unsigned bytes; };\n");
+    let mut table = String::from("static const struct ModuleFile MODULE_FILES[] = {\n");
+    for (i, name) in MODULES.iter().enumerate() {
+        let source = read_text(&engine.join("modules").join(format!("{name}.js")))?;
+        text.push_str(&c_array(&format!("MODULE_{i}"), &source));
+        table.push_str(&format!("  {{\"everturn:{name}\", MODULE_{i}, {}}},\n", source.len()));
+    }
+    text.push_str(&table);
+    let public: Vec<String> =
+        MODULES.iter().filter(|name| !name.contains('/')).map(|name| format!("everturn:{name}")).collect();
+    text.push_str(&format!("}};\n#define MODULE_NAMES \"{}\"\n", public.join(", ")));
     fs::write(header, text).map_err(|error| format!("{}: {error}", header.display()))
 }
 

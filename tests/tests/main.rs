@@ -5,6 +5,7 @@ mod archives;
 mod cars;
 mod containers;
 mod counting;
+mod data;
 mod determinism;
 mod dice;
 mod disk;

@@ -27,6 +27,15 @@
     return ask(demand, port, data);
   };
 
+  // A promise that is settled in a turn of its own, after what is queued before it: for work that is too much for one turn.
+  async function nextTurn() {
+    const [here, there] = channel();
+    const name = `call:${++made}`;
+    bind(name, here);
+    send(there, null);
+    return new Promise((resolve, fail) => void (calls[name] = { resolve, fail }));
+  }
+
   // What came out of the port of a call: its answer, its exception, or word that nobody will answer. False: it is none of ours.
   natives.settle = function (name, error, value) {
     const waiting = calls[name];
@@ -51,5 +60,5 @@
       remove(name);
     });
   };
-  Object.defineProperty(globalThis, "call", { value: call, writable: true, configurable: true });
+  for (const value of [call, nextTurn]) Object.defineProperty(globalThis, value.name, { value, writable: true, configurable: true });
 })

@@ -1,4 +1,5 @@
-// How the shell and the console show a value. Looking at a value runs none of its code: no getter, no proxy's trap.
+// How the shell and the console show a value. Looking at a value runs none of its code: no getter, no proxy's trap. One exception is
+// there on purpose: a method under Symbol.for("everturn.show") is called with the depth, and gives a text.
 (function (natives) {
   "use strict";
   const { classOf, promiseState, proxyTarget } = natives;
@@ -23,6 +24,7 @@
 
   const DEPTH = 3, ITEMS = 100, WIDTH = 76, TEXT = 10000;
   const INFO = 1, ERROR = 3;
+  const SHOWN = Symbol.for("everturn.show");
   const WEAK = ["WeakMap", "WeakSet", "FinalizationRegistry"];
 
   function quote(text) {
@@ -208,7 +210,21 @@
     return wrap(prefix, "{", propertiesOf(view, object, depth), "}");
   }
 
+  // What an object says of itself; undefined if it says nothing, or cannot.
+  function showOwn(object, depth) {
+    const own = peek(object, SHOWN);
+    if (typeof own !== "function") return undefined;
+    try {
+      const text = apply(own, object, [depth, (value) => show([], value, depth + 1)]);
+      return typeof text === "string" ? text : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   function showObject(view, object, depth) {
+    const own = showOwn(object, depth);
+    if (own !== undefined) return own;
     const kind = classOf(object);
     if (typeof object === "function") return showFunction(view, object, depth);
     switch (kind) {

@@ -4,15 +4,38 @@
  * and every old script stays a script.
  */
 #include "shim.h"
+#include "modules.h" /* generated from ../modules by the build script: MODULE_FILES, MODULE_NAMES */
 
 static JSAtom atom_value;
 static bool line_awaits; /* within one EVAL turn */
+
+static JSModuleDef *compile_module(JSContext *context, const char *name, const char *source, size_t bytes)
+{
+    JSValue module = JS_Eval(context, source, bytes, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    if (JS_IsException(module))
+        return NULL;
+    JSModuleDef *definition = inside_module(module);
+    JS_FreeValue(context, module);
+    return definition;
+}
+
+/* What the engine itself has to offer. */
+static JSModuleDef *import_own(JSContext *context, const char *name)
+{
+    for (size_t i = 0; i < sizeof(MODULE_FILES) / sizeof(MODULE_FILES[0]); i++)
+        if (!strcmp(MODULE_FILES[i].name, name))
+            return compile_module(context, name, MODULE_FILES[i].source, MODULE_FILES[i].bytes);
+    JS_ThrowReferenceError(context, "cannot import '%s': there are " MODULE_NAMES, name);
+    return NULL;
+}
 
 /* The sources come with the creation. One that was imported is the engine's own then, and its text may go. */
 static JSModuleDef *import(JSContext *context, const char *name, void *opaque)
 {
     (void)opaque;
     size_t length;
+    if (!strncmp(name, "everturn:", 9))
+        return import_own(context, name);
     JSValue source = JS_IsObject(engine.modules) ? JS_GetPropertyStr(context, engine.modules, name) : JS_UNDEFINED;
     if (JS_IsException(source))
         return NULL;
@@ -25,12 +48,10 @@ static JSModuleDef *import(JSContext *context, const char *name, void *opaque)
     JS_FreeValue(context, source);
     if (!text)
         return NULL;
-    JSValue module = JS_Eval(context, text, length, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    JSModuleDef *definition = compile_module(context, name, text, length);
     JS_FreeCString(context, text);
-    if (JS_IsException(module))
+    if (!definition)
         return NULL;
-    JSModuleDef *definition = inside_module(module);
-    JS_FreeValue(context, module);
     JSAtom atom = JS_NewAtom(context, name);
     int deleted = JS_DeleteProperty(context, engine.modules, atom, 0);
     JS_FreeAtom(context, atom);

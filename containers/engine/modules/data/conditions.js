@@ -1,0 +1,139 @@
+// Conditions: what `where`, `and`, `or` and `not` were given, as trees of {all}, {any}, {not} and leaves {path, op, value, test}.
+import { NotFoundError, ValidationError, show } from "everturn:data/errors";
+import { compare } from "everturn:data/order";
+import { ID, isInstance } from "everturn:data/slots";
+
+const NAMES = {
+  "=": "=", "==": "=", "===": "=", eq: "=", "!=": "!=", "<>": "!=", "!==": "!=", ne: "!=", "<": "<", lt: "<", "<=": "<=", lte: "<=",
+  ">": ">", gt: ">", ">=": ">=", gte: ">=", in: "in", between: "between", startsWith: "startsWith", endsWith: "endsWith",
+  contains: "contains", matches: "matches",
+};
+const OPERATORS = [...new Set(Object.values(NAMES))];
+const ORDERED = ["<", "<=", ">", ">=", "between"];
+
+// `reader(path)` gives {read, keyOf, comparable, field, owner} of a path.
+export function condition(given, reader) {
+  const [first, name, ...values] = given;
+  if (typeof first === "function") return { test: first, text: "a predicate" };
+  if (first !== null && typeof first === "object" && first.condition !== undefined) return first.condition;
+  if (first !== null && typeof first === "object" && !Array.isArray(first))
+    return all(Object.entries(first).map(([path, value]) => leaf(path, "=", value, reader)));
+  if (typeof first !== "string") throw new TypeError(`where(...) takes (field, operator, value), (field, value), an object of fields and values, or a predicate, not ${show(first)}`);
+  if (given.length === 1) throw new TypeError(`where(${show(first)}) lacks a value: write where(${show(first)}, "=", value)`);
+  if (given.length === 2 && typeof name === "function") return valueTest(first, name, reader);
+  if (given.length === 2) return leaf(first, "=", name, reader);
+  const op = Object.hasOwn(NAMES, name) ? NAMES[name] : undefined;
+  if (!op) throw new TypeError(`there is no operator ${show(name)}: there are ${OPERATORS.join(", ")}`);
+  return leaf(first, op, op === "between" && values.length === 2 ? values : values[0], reader);
+}
+
+export function all(conditions) {
+  const flat = conditions.flatMap((each) => each.all ?? [each]);
+  return flat.length === 1 ? flat[0] : { all: flat, test: (row) => flat.every((each) => each.test(row)) };
+}
+
+export function either(conditions) {
+  const flat = conditions.flatMap((each) => each.any ?? [each]);
+  return flat.length === 1 ? flat[0] : { any: flat, test: (row) => flat.some((each) => each.test(row)) };
+}
+
+export function negated(condition) {
+  return { not: condition, test: (row) => !condition.test(row) };
+}
+
+// For people.
+export function textOf(condition) {
+  if (condition.all) return condition.all.map((each) => each.any ? `(${textOf(each)})` : textOf(each)).join(" and ");
+  if (condition.any) return condition.any.map(textOf).join(" or ");
+  if (condition.not) return `not (${textOf(condition.not)})`;
+  return condition.text;
+}
+
+function valueTest(path, test, reader) {
+  const { read } = reader(path);
+  return { test: (row) => test(read(row)), text: `${path} by a predicate` };
+}
+
+function leaf(path, op, value, reader) {
+  const source = reader(path), text = `${path} ${op} ${op === "in" || op === "between" ? "(...)" : show(value)}`;
+  if (op === "contains") return { path, op, value, text, test: containing(source, value) };
+  if (op === "matches") {
+    if (!(value instanceof RegExp)) throw wrong(source, path, value, "is matched by a regular expression");
+    const expression = new RegExp(value.source, value.flags.replace(/[gy]/g, ""));
+    return { path, op, value, text, test: (row) => { const found = source.read(row); return typeof found === "string" && expression.test(found); } };
+  }
+  if (op === "startsWith" || op === "endsWith") {
+    if (typeof value !== "string") throw wrong(source, path, value, `${op} wants a text`);
+    return { path, op, key: value, field: source.field, text, test: (row) => { const found = source.read(row); return typeof found === "string" && found[op](value); } };
+  }
+  const keyed = (each) => keyOfValue(source, path, each);
+  if (op === "in") {
+    if (value === null || typeof value !== "object" || typeof value[Symbol.iterator] !== "function") throw wrong(source, path, value, "in wants a list of values");
+    const values = [...value], keys = values.map(keyed), known = new Set(keys);
+    return { path, op, values, keys: [...known], field: source.field, text, test: (row) => known.has(source.keyOf(row)) };
+  }
+  if (op === "between") {
+    if (!Array.isArray(value) || value.length !== 2) throw wrong(source, path, value, "between wants two values, [least, most]");
+    const [least, most] = value.map(keyed);
+    return { path, op, keys: [least, most], field: source.field, text, test: (row) => within(source.keyOf(row), least, most) };
+  }
+  const key = keyed(value);
+  return { path, op, key, value, field: source.field, text, test: comparison(source, op, key) };
+}
+
+function comparison({ keyOf }, op, key) {
+  switch (op) {
+    case "=": return (row) => keyOf(row) === key;
+    case "!=": return (row) => keyOf(row) !== key;
+    case "<": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) < 0; };
+    case "<=": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) <= 0; };
+    case ">": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) > 0; };
+    case ">=": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) >= 0; };
+  }
+}
+
+function within(found, least, most) {
+  return found !== null && least !== null && most !== null && compare(found, least) >= 0 && compare(found, most) <= 0;
+}
+
+function containing({ read, field }, value) {
+  return (row) => {
+    const found = read(row);
+    if (typeof found === "string") return typeof value === "string" && found.includes(value);
+    if (Array.isArray(found)) return found.includes(value);
+    if (found !== null && typeof found === "object" && typeof found.has === "function") return found.has(value);
+    return false;
+  };
+}
+
+function wrong({ owner }, path, value, reason) {
+  return new ValidationError(owner, path, value, `${reason}, not ${show(value)}`);
+}
+
+// A value to compare with, in the form in which the field's values are compared.
+function keyOfValue(source, path, value) {
+  if (value === undefined || value === null) return null;
+  const { field } = source;
+  if (!field) return plainKey(value);
+  if (field.kind === "many") throw new ValidationError(source.owner, path, value, "is a collection: ask whether it contains an instance");
+  if (field.kind === "one") {
+    if (!isInstance(value)) throw wrong(source, path, value, `is compared with a ${field.spec.target}`);
+    return value[ID];
+  }
+  try {
+    return field.key(field.spec.type.take(value));
+  } catch (error) {
+    throw new ValidationError(source.owner, path, value, `cannot be compared with ${show(value)}: it ${error.message}`);
+  }
+}
+
+// The key of a value that no field describes: a getter's, or of a row.
+export function plainKey(value) {
+  if (value === undefined || value === null) return null;
+  if (value instanceof Date) return value.getTime();
+  return isInstance(value) ? value[ID] : value;
+}
+
+export function unknownField(model, name) {
+  return new NotFoundError(model.name, name, undefined, `is no field: there are ${[...model.fields.keys()].join(", ") || "none"}`);
+}

@@ -1,0 +1,283 @@
+// A model: its instances, and what creates, changes and deletes them. Whatever is wrong is found before anything changes.
+import { NotFoundError, ReferenceError, UniqueError, ValidationError, show } from "everturn:data/errors";
+import { accept, defaultOf } from "everturn:data/field";
+import { give, Mismatch } from "everturn:data/types";
+import { Extent } from "everturn:data/extent";
+import { bagMembers } from "everturn:data/bags";
+import { fits } from "everturn:data/indexes";
+import { Query } from "everturn:data/query";
+import { Many, acceptTarget, setMany, setOne } from "everturn:data/relations";
+import { ID, MODEL, isInstance, isLive, label } from "everturn:data/slots";
+import { atomically, insert, remove, set, unlink } from "everturn:data/store";
+
+export const RESERVED = ["delete", "update", "toJSON", "constructor", "__proto__"];
+
+export class Model {
+  constructor(name, parent, registry) {
+    this.name = name;
+    this.parent = parent;
+    this.registry = registry;
+    this.extent = parent ? parent.extent : new Extent();
+    this.parts = new Set();      // the models that extend this one
+    this.own = 0;                // instances of exactly this model
+    this.declared = new Map();   // its own fields
+    this.fields = new Map();     // with those that it inherits
+    this.ownIndexes = [];
+    this.indexes = [];           // with those that it inherits
+    this.compounds = [];        // its indexes over several fields, as defined
+    this.references = [];        // its `one` fields that are kept in a bag of the other side
+    this.shape = {};             // another object whenever the fields change
+    this.byField = new Map();
+    this.version = 0;
+    this.history = [];
+    this.migration = null;       // the change of definition that is under way
+    this.lastChange = null;         // the promise of the last one that took turns of its own
+    this.template = null;
+    this.prototype = Object.create(parent ? parent.prototype : GUARDED, { [MODEL]: { value: this } });
+    Object.defineProperty(this.prototype, "constructor", { value: this, configurable: true });
+  }
+
+  [Symbol.hasInstance](value) { return isInstance(value) && this.holds(value); }
+  // Whether an instance is of this model or of one that extends it.
+  holds(instance) {
+    for (let model = instance[MODEL]; model; model = model.parent) if (model === this) return true;
+    return false;
+  }
+
+  create(values = {}) {
+    this.checkChanging();
+    if (values === null || typeof values !== "object") throw new ValidationError(this.name, null, values, `is created from an object of fields and values, not from ${show(values)}`);
+    this.#checkNames(values);
+    const instance = this.blank(), later = [];
+    for (const field of this.fields.values()) {
+      if (field.kind === "value") continue;
+      const value = values[field.name];
+      if (field.kind === "many" || field.inverse?.kind === "one") {
+        if (field.kind === "one") acceptTarget(field, value);
+        if (value !== undefined && value !== null) later.push(field);
+      } else instance[field.slot] = acceptTarget(field, value);
+    }
+    for (const field of this.fields.values()) {
+      if (field.kind !== "value") continue;
+      const value = values[field.name];
+      instance[field.slot] = this.acceptValue(instance, field, value === undefined ? defaultOf(field.spec) : value);
+    }
+    instance[ID] = this.extent.next;
+    this.#checkUnique(instance, this.indexes, null);
+    if (later.length === 0) insert(instance);
+    else atomically(() => {
+      insert(instance);
+      for (const field of later) this.change(instance, field, values[field.name]);
+    });
+    this.extent.next++;
+    return instance;
+  }
+
+  // An instance that nobody knows yet, with nothing in its slots.
+  blank() {
+    this.template ??= templateOf([ID, ...this.slots()]);
+    return Reflect.construct(this.template, [], this.maker ??= makerOf(this.prototype));
+  }
+
+  slots() {
+    const own = [...this.fields.values()].map((field) => field.slot);
+    return new Set([...own, ...this.incoming().map((field) => field.bag).filter((bag) => bag !== null)]);
+  }
+
+  // What an assignment does.
+  change(instance, field, value) {
+    this.checkChanging();
+    if (!isLive(instance)) throw this.#gone(instance, field);
+    if (field.kind === "many") return setMany(instance, field, value);
+    if (field.kind === "one") return this.#refer(instance, field, acceptTarget(field, value));
+    const stored = this.acceptValue(instance, field, value);
+    if (stored === instance[field.slot]) return;
+    const indexes = this.indexesOf(field);
+    if (indexes.length > 0) this.#checkUnique(instance, indexes, new Map([[field, stored]]));
+    set(instance, field, stored);
+  }
+
+  #refer(instance, field, target) {
+    const indexes = this.indexesOf(field);
+    if (indexes.length > 0) this.#checkUnique(instance, indexes, new Map([[field, target]]));
+    if (field.inverse?.kind === "one") atomically(() => setOne(instance, field, target));
+    else setOne(instance, field, target);
+  }
+
+  // Changes several fields at once, or none.
+  update(instance, values) {
+    this.checkChanging();
+    if (!isLive(instance)) throw this.#gone(instance, null);
+    this.#checkNames(values);
+    const stored = new Map(), relations = [];
+    for (const [name, value] of Object.entries(values)) {
+      const field = this.fields.get(name);
+      if (field.kind === "value") stored.set(field, this.acceptValue(instance, field, value));
+      else relations.push([field, value]);
+    }
+    const indexes = new Set([...stored.keys()].flatMap((field) => this.indexesOf(field)));
+    this.#checkUnique(instance, indexes, stored);
+    atomically(() => {
+      for (const [field, value] of stored) if (value !== instance[field.slot]) set(instance, field, value);
+      for (const [field, value] of relations) this.change(instance, field, value);
+    });
+  }
+  updateAll(instances, values) { atomically(() => instances.forEach((instance) => instance[MODEL].update(instance, values))); }
+
+  delete(instance) { this.deleteAll([instance]); }
+  deleteAll(instances) {
+    const doomed = new Set();
+    for (const instance of instances) {
+      if (!isLive(instance)) throw this.#gone(instance, null);
+      doomed.add(instance);
+    }
+    // A set that is gone over gives what is added meanwhile too.
+    for (const instance of doomed) for (const each of followers(instance)) doomed.add(each);
+    for (const instance of doomed) instance[MODEL].checkChanging();
+    for (const instance of doomed) checkFree(instance, doomed);
+    atomically(() => {
+      for (const instance of doomed) release(instance, doomed);
+      for (const instance of doomed) remove(instance);
+    });
+  }
+
+  // What is stored for a value, or a ValidationError.
+  acceptValue(instance, field, value) {
+    let stored;
+    try {
+      stored = accept(field.spec, value, instance);
+    } catch (error) {
+      if (error instanceof Mismatch) throw new ValidationError(this.name, field.name, value, error.message);
+      throw error;
+    }
+    if (stored !== null) for (const index of this.indexesOf(field))
+      if (!fits(index, field.key(stored))) throw new ValidationError(this.name, field.name, value, `has an ordered index, and ${show(value)} has no order: drop the index, or give a text, a number, a date or a boolean`);
+    return stored;
+  }
+
+  #checkUnique(instance, indexes, changed) {
+    for (const index of indexes) {
+      if (!index.isUnique) continue;
+      const keys = index.fields.map((field) => {
+        const stored = changed?.has(field) ? changed.get(field) : instance[field.slot];
+        return stored === null || stored === undefined ? null : field.key(stored);
+      });
+      const holder = index.holder(keys);
+      if (!holder || holder === instance) continue;
+      const values = index.fields.map((field) => changed?.has(field) ? give(field.type, changed.get(field)) : instance[field.name]);
+      throw new UniqueError(this.name, index.name, values.length === 1 ? values[0] : values, holder, label(holder));
+    }
+  }
+
+  #checkNames(values) {
+    for (const name of Object.keys(values)) if (!this.fields.has(name)) throw this.unknown(name, values[name]);
+  }
+  unknown(name, value) {
+    return new ValidationError(this.name, name, value, `is no field: there are ${[...this.fields.keys()].join(", ") || "none"}; add it to the model, or keep the value elsewhere`);
+  }
+  #gone(instance, field) {
+    return new NotFoundError(this.name, field?.name ?? null, instance, `cannot be changed: ${label(instance)} was deleted, or made in a branch that is not committed; look it up again, or work in(...) that branch`);
+  }
+  // A promise of this model that is kept when the last change of its definition is through, and broken if that failed; and how far it has
+  // come, or null.
+  get ready() { return this.lastChange ?? Promise.resolve(this); }
+  get progress() { return this.migration?.progress ?? null; }
+  checkChanging() { this.migration?.checkChanging(); }
+  indexesOf(field) { return this.byField.get(field) ?? NONE; }
+  // The relations of all models that may refer to an instance of this one.
+  incoming() { return this.registry.incoming(this); }
+
+  // The instance with an id, or null.
+  get(id) {
+    const instance = this.extent.at(id);
+    return instance && this.holds(instance) ? instance : null;
+  }
+  all() { return new Query(this); }
+  // How many there are of this model alone; count() takes those of the models that extend it too.
+  get size() { return [...this.parts].reduce((sum, part) => sum + part.size, this.own); }
+  count() { return this.size; }
+  [Symbol.iterator]() { return this.all()[Symbol.iterator](); }
+}
+
+const NONE = [];
+
+// What can be asked of a query can be asked of a model, and of the `many` side of a relation.
+const OF_QUERIES = ["where", "not", "filter", "map", "flatMap", "limit", "offset", "select", "distinct", "orderBy", "groupBy", "join", "each", "forEach",
+  "reduce", "first", "toArray", "some", "every", "sum", "min", "max", "average", "explain"];
+for (const { prototype } of [Model, Many]) {
+  for (const name of [...OF_QUERIES, ...(prototype === Many.prototype ? ["count"] : [])])
+    Object.defineProperty(prototype, name, { value(...given) { return this.all()[name](...given); }, configurable: true, writable: true });
+}
+
+// Assignments to names that are no fields end here, at the root of all prototypes.
+export const GUARDED = Object.create(new Proxy(Object.prototype, {
+  set(target, name, value, instance) {
+    if (typeof name === "symbol" || !isInstance(instance)) return Reflect.defineProperty(instance, name, { value, writable: true, configurable: true, enumerable: typeof name !== "symbol" });
+    throw instance[MODEL].unknown(String(name), value);
+  },
+}));
+const OF_INSTANCES = {
+  delete() { this[MODEL].delete(this); },
+  update(values) { this[MODEL].update(this, values); return this; },
+  // Its fields, with references as ids.
+  toJSON() {
+    const json = { id: this[ID] };
+    for (const field of this[MODEL].fields.values()) {
+      const stored = this[field.slot] ?? null;
+      json[field.name] = field.kind === "many" ? bagMembers(this, field.slot).map((member) => member[ID])
+        : stored === null ? null : field.kind === "one" ? stored[ID] : field.type.json(stored);
+    }
+    return json;
+  },
+};
+for (const [name, value] of Object.entries(OF_INSTANCES)) Object.defineProperty(GUARDED, name, { value, configurable: true, writable: true });
+
+// A class whose instances have these slots from the beginning, in one shape.
+function templateOf(slots) {
+  const fields = slots.map((_, at) => `[slots[${at}]] = null;`);
+  return new Function("slots", `return class { ${fields.join(" ")} };`)(slots);
+}
+
+function makerOf(prototype) {
+  function Instance() {}
+  Instance.prototype = prototype;
+  return Instance;
+}
+
+// What goes with an instance that is deleted.
+function followers(instance) {
+  const found = [];
+  for (const field of instance[MODEL].incoming()) {
+    if (field.onDelete === "cascade") found.push(...referrers(instance, field));
+  }
+  return found;
+}
+
+function referrers(instance, field) {
+  if (field.bag) return bagMembers(instance, field.bag);
+  const referrer = instance[field.inverse.slot];
+  return referrer ? [referrer] : [];
+}
+
+function checkFree(instance, doomed) {
+  for (const field of instance[MODEL].incoming()) {
+    if (field.onDelete === "cascade") continue;
+    const left = referrers(instance, field).filter((each) => !doomed.has(each));
+    if (left.length === 0 || (field.onDelete === "null" && !field.spec.options.required)) continue;
+    const some = left.slice(0, 3).map(label).join(", ") + (left.length > 3 ? ` and ${left.length - 3} more` : "");
+    throw new ReferenceError(instance[MODEL].name, null, instance,
+      `${instance[ID]} cannot be deleted: ${some} refer${left.length > 1 ? "" : "s"} to it by ${field.model.name}.${field.name}; change or delete ${left.length > 1 ? "these" : "that"} first, or let the relation say onDelete: "null" or "cascade"`, left.slice(0, 10));
+  }
+}
+
+// Takes an instance out of all relations.
+function release(instance, doomed) {
+  for (const field of instance[MODEL].incoming()) {
+    for (const referrer of referrers(instance, field)) {
+      if (field.kind === "many") unlink(referrer, field, instance);
+      else if (!doomed.has(referrer) || !field.bag) set(referrer, field, null);
+    }
+  }
+  for (const field of instance[MODEL].fields.values())
+    if (field.kind === "many" && field.inverse?.kind === "many") for (const member of bagMembers(instance, field.slot)) unlink(instance, field, member);
+}

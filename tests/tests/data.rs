@@ -1,0 +1,107 @@
+//! `everturn:data` and `everturn:nodb` in containers. A story is a file of JavaScript below `data/`: its parts, between lines of `// ---`,
+//! are turns of one container, which stays as it is, or starts again between any two of them, or leaves memory after each.
+
+use everturn::Settings;
+
+use crate::world::{Ways, World};
+
+/// What every story begins with.
+const TOOLS: &str = include_str!("data/tools.js");
+
+/// Tells a story in every way in which state can survive.
+fn tell(name: &str, story: &str) {
+    for ways in Ways::to_survive() {
+        let mut world = World::with("", ways);
+        world.eval(TOOLS);
+        for (number, part) in story.split("// ---\n").enumerate() {
+            if let Err(exception) = world.line(part) {
+                panic!("{name}, part {number}: {}\n{}\n{part}", exception.text, exception.stack);
+            }
+            // What a part awaits may take turns of its own.
+            world.idle();
+            let thrown = world.lines().into_iter().find(|line| line.starts_with("Uncaught"));
+            assert_eq!(thrown, None, "{name}, part {number}: {part}");
+        }
+    }
+}
+
+macro_rules! stories {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { tell(stringify!($name), include_str!(concat!("data/", stringify!($name), ".js"))); })*
+    };
+}
+
+stories![models, types, relations, queries, rows, branches, schema, errors, nodb];
+
+/// Random schemas, changes, branches, definitions and queries against plain rows, with all of it compared after every turn. A turn that
+/// throws in the middle leaves nothing; restarts may come between any two.
+#[test]
+fn it_does_what_plain_rows_do() {
+    let seeds = std::env::var("EVERTURN_SEED").map_or(1..13, |seed| {
+        let seed: u64 = seed.parse().unwrap();
+        seed..seed + 1
+    });
+    for seed in seeds {
+        let [in_memory, restarting, unloading] = Ways::to_survive();
+        let (ways, turns) = match seed % 6 {
+            0 => (restarting, 8),
+            3 => (unloading, 12),
+            _ => (in_memory, 30),
+        };
+        let mut world = World::with("", ways);
+        for part in [TOOLS, include_str!("data/random.js"), &format!("var r = new Rehearsal({seed});")] {
+            world.eval(part);
+        }
+        for turn in 0..turns {
+            let failed = |why: &str| format!("EVERTURN_SEED={seed}, turn {turn}: {why}");
+            let line = world.line("r.turn(8)");
+            line.unwrap_or_else(|exception| panic!("{}\n{}", failed(&exception.text), exception.stack));
+            if turn % 5 == 0 {
+                let thrown = world.line("r.turn(6); throw new Error('this turn never was')").unwrap_err();
+                assert_eq!(thrown.text, "Error: this turn never was", "{}", failed(&thrown.stack));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_imports_it_at_its_top_and_others_know_nothing_of_it() {
+    let program = "import { model, string } from 'everturn:data';
+        const Note = model('Note', { text: string().required() });
+        export default { message(msg) { Note.create({ text: msg.data }); return Note.map((note) => note.text).toArray().join(); } };";
+    for ways in Ways::to_survive() {
+        let mut world = World::with(program, ways);
+        let text = |world: &mut World, data: &str| world.send(data).outcome.unwrap().unwrap();
+        assert_eq!(text(&mut world, "a"), "a".to_owned().into());
+        assert_eq!(text(&mut world, "b"), "a,b".to_owned().into());
+        let error = world.send(7).outcome.unwrap_err();
+        assert!(error.text.starts_with("ValidationError: Note.text is to be a text, not 7"), "{}", error.text);
+        assert_eq!(text(&mut world, "c"), "a,b,c".to_owned().into());
+    }
+    assert_eq!(World::new("").eval("typeof model + typeof Model"), "'undefinedundefined'");
+}
+
+#[test]
+fn a_module_that_the_engine_does_not_have_is_an_error_that_names_those_it_has() {
+    let mut world = World::new("");
+    let error = world.line("await import('everturn:date')").unwrap_err();
+    assert_eq!(
+        error.text,
+        "ReferenceError: cannot import 'everturn:date': there are everturn:data, everturn:nodb"
+    );
+    let error = world.create("wrong", "import 'everturn:';".into()).unwrap_err();
+    assert!(error.contains("there are everturn:data, everturn:nodb"), "{error}");
+}
+
+#[test]
+fn two_containers_that_do_the_same_are_the_same() {
+    let run = |settings: Settings, restart_always: bool| {
+        let mut world = World::with("", Ways { settings, restart_always, ..Ways::default() });
+        world.eval(TOOLS);
+        for part in include_str!("data/queries.js").split("// ---\n") {
+            world.eval(part);
+        }
+        world.state_root()
+    };
+    assert_eq!(run(Settings::default(), false), run(Settings::default(), true));
+}
