@@ -11,7 +11,7 @@ use crate::{Cid, Reader, Space, StoreError, node};
 
 /// The key of a block.
 pub fn key(cid: &Cid) -> Vec<u8> {
-    cid.to_bytes()
+    address::to_bytes(cid)
 }
 
 /// The block under an address, if the store has it.
@@ -48,6 +48,17 @@ pub fn links_as_they_stand<'a>(cid: &Cid, block: &'a [u8]) -> Result<Vec<&'a [u8
         address::DAG_CBOR => {
             node::links_as_they_stand(block).map_err(|error| damaged(cid, error.to_string()))
         }
+        _ => links(cid, block).map(|_| Vec::new()),
+    }
+}
+
+/// As [`links_as_they_stand`], of a block that the store has: its form was checked when it came.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if it ends too early, or its address has a codec that is not known.
+pub(crate) fn links_of_stored<'a>(cid: &Cid, block: &'a [u8]) -> Result<Vec<&'a [u8]>, StoreError> {
+    match cid.codec() {
+        address::DAG_CBOR => node::links_of_valid(block).map_err(|error| damaged(cid, error.to_string())),
         _ => links(cid, block).map(|_| Vec::new()),
     }
 }

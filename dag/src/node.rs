@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Cid;
 
-pub use compose::{Composer, entries, items, map_of, order};
+pub use compose::{Composer, entries, entries_of_valid, items, map_of, order};
 
 /// Lists and maps that may lie in one another. A value embedded in another node counts with the levels around it, so
 /// what comes from a guest is better embedded as bytes. The limit stays below that of `serde_ipld_dagcbor` (256
@@ -64,7 +64,10 @@ pub fn validate(bytes: &[u8]) -> Result<(), NodeError> {
 /// As [`validate`].
 pub fn links(bytes: &[u8]) -> Result<BTreeSet<Cid>, NodeError> {
     let unread = |error: cid::Error| NodeError::Shape(error.to_string());
-    links_as_they_stand(bytes)?.into_iter().map(|link| Cid::try_from(link).map_err(unread)).collect()
+    links_as_they_stand(bytes)?
+        .into_iter()
+        .map(|link| crate::address::from_bytes(link).map_err(unread))
+        .collect()
 }
 
 /// The links of a node in their order, repetitions included, each as the bytes of its CID.
@@ -74,6 +77,14 @@ pub fn links(bytes: &[u8]) -> Result<BTreeSet<Cid>, NodeError> {
 pub fn links_as_they_stand(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
     let mut links = Vec::new();
     scan::value(bytes, &mut |link| links.push(link))?;
+    Ok(links)
+}
+
+/// As [`links_as_they_stand`], of bytes that [`validate`] has accepted before: their order and their texts are not looked at
+/// again.
+pub(crate) fn links_of_valid(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
+    let mut links = Vec::new();
+    scan::links_of_valid(bytes, &mut |link| links.push(link))?;
     Ok(links)
 }
 

@@ -28,7 +28,7 @@ mod tally;
 
 use std::collections::BTreeMap;
 
-use crate::{Batch, Change, Cid, Reader, Space, StoreError, blocks};
+use crate::{Batch, Change, Cid, Reader, Space, StoreError, address, blocks};
 use tally::Tally;
 
 pub use audit::{Audit, audit};
@@ -45,7 +45,7 @@ pub const STEP_BLOCKS_MAX: usize = 1024;
 
 /// Holds a block under a name, in place of what that name held before.
 pub fn hold(batch: &mut Batch, name: &[u8], cid: &Cid) {
-    batch.put(Space::References, key(HOLD, name), cid.to_bytes());
+    batch.put(Space::References, key(HOLD, name), address::to_bytes(cid));
 }
 
 /// Lets go of what a name holds.
@@ -80,13 +80,13 @@ pub fn names(reader: &dyn Reader, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreEr
 /// # Errors
 /// If the store cannot be read.
 pub fn pins_of(reader: &dyn Reader, cid: &Cid) -> Result<u64, StoreError> {
-    let pins = reader.get(Space::References, &key(PIN, &cid.to_bytes()))?;
+    let pins = reader.get(Space::References, &key(PIN, &address::to_bytes(cid)))?;
     pins.map_or(Ok(0), |pins| to_number(&pins))
 }
 
 /// Says how often a block is pinned from now on. It stays as long as that is not 0.
 pub fn set_pins(batch: &mut Batch, cid: &Cid, pins: u64) {
-    let row = key(PIN, &cid.to_bytes());
+    let row = key(PIN, &address::to_bytes(cid));
     match pins {
         0 => batch.delete(Space::References, row),
         pins => batch.put(Space::References, row, pins.to_be_bytes()),
@@ -232,7 +232,7 @@ fn key(kind: u8, name: &[u8]) -> Vec<u8> {
 }
 
 fn to_cid(bytes: &[u8]) -> Result<Cid, StoreError> {
-    Cid::try_from(bytes).map_err(|error| damaged(&format!("an address cannot be read: {error}")))
+    address::from_bytes(bytes).map_err(|error| damaged(&format!("an address cannot be read: {error}")))
 }
 
 fn to_number(bytes: &[u8]) -> Result<u64, StoreError> {

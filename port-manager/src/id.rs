@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use everturn_dag::Cid;
-use everturn_dag::address::{DAG_CBOR, node_cid};
+use everturn_dag::address::{DAG_CBOR, from_bytes, node_cid};
 use serde::{Deserialize, Serialize};
 
 /// A container's identity: the sha2-256 digest of the node `{nonce, parent}` that its creator minted.
@@ -80,9 +80,13 @@ impl ContainerId {
 
     /// The id as a CID, or `None` for the unnamed root.
     pub fn cid(self) -> Option<Cid> {
-        let mut bytes = LINK_HEAD[5..].to_vec();
-        bytes.extend_from_slice(&self.0);
-        if self == ContainerId::ROOT { None } else { Cid::try_from(bytes).ok() }
+        if self == ContainerId::ROOT {
+            return None;
+        }
+        let mut bytes = [0; 36];
+        bytes[..4].copy_from_slice(&LINK_HEAD[5..]);
+        bytes[4..].copy_from_slice(&self.0);
+        from_bytes(&bytes).ok()
     }
 
     /// The id that a CID stands for, if it is a CIDv1 of a dag-cbor node by sha2-256.

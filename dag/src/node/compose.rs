@@ -1,7 +1,7 @@
 //! Nodes piece by piece: taken apart without building their values, and put together from parts that are encoded already.
 
 use super::{NodeError, scan};
-use crate::Cid;
+use crate::{Cid, address};
 
 const BYTES: u8 = 2 << 5;
 const TEXT: u8 = 3 << 5;
@@ -17,6 +17,16 @@ const NULL: u8 = 0xf6;
 pub fn entries(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
     let mut entries = Vec::new();
     scan::map(bytes, &mut |key, value| entries.push((key, value)))?;
+    Ok(entries)
+}
+
+/// As [`entries`], of bytes that were found valid before, which are not looked at in full again: a block of one's own.
+///
+/// # Errors
+/// If the value is no map or ends too early.
+pub fn entries_of_valid(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
+    let mut entries = Vec::new();
+    scan::map_of_valid(bytes, &mut |key, value| entries.push((key, value)))?;
     Ok(entries)
 }
 
@@ -64,7 +74,7 @@ impl Composer {
     /// A link, or null.
     pub fn link(&mut self, cid: Option<&Cid>) -> &mut Self {
         let Some(cid) = cid else { return self.encoded(&[NULL]) };
-        let cid = cid.to_bytes();
+        let cid = address::to_bytes(cid);
         self.encoded(&LINK).head(BYTES, cid.len() as u64 + 1).encoded(&[0]).encoded(&cid)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{DEPTH_MAX, NodeError};
 use crate::Cid;
+use crate::address::{USUAL, USUAL_BYTES};
 
 const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
@@ -10,10 +11,8 @@ const TEXT: u8 = 3;
 const LIST: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
-
-/// How an address of the usual form begins: CIDv1, dag-cbor or raw, sha2-256. 32 bytes of digest follow.
-const USUAL: [[u8; 4]; 2] = [[0x01, 0x71, 0x12, 0x20], [0x01, 0x55, 0x12, 0x20]];
-const USUAL_BYTES: usize = 36;
+/// The head of a float of 64 bits.
+const FLOAT: u8 = 0xfb;
 
 /// Scans one value; `visit` sees each link, as the bytes of a CID.
 pub(super) fn value<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Result<(), NodeError> {
@@ -48,6 +47,37 @@ pub(super) fn list<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Resu
     scan.end()
 }
 
+/// Visits the links of a value that was scanned before. What lies in lists and maps follows their heads, so neither has to be
+/// entered: one head comes after the other.
+pub(super) fn links_of_valid<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Result<(), NodeError> {
+    let mut scan = Scan { bytes, at: 0, visit };
+    while scan.at < bytes.len() {
+        scan.head()?;
+    }
+    Ok(())
+}
+
+/// As [`map`], of a map that was scanned before: what lies in its values is passed over.
+pub(super) fn map_of_valid<'a>(
+    bytes: &'a [u8],
+    visit: &mut dyn FnMut(&'a str, &'a [u8]),
+) -> Result<(), NodeError> {
+    let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
+    let head = scan.byte()?;
+    if head >> 5 != MAP {
+        return Err(NodeError::Shape("a map is expected".to_owned()));
+    }
+    for _ in 0..scan.argument(head)? {
+        let head = scan.byte()?;
+        let (key, from, mut left) = (scan.text(head)?, scan.at, 1);
+        while left > 0 {
+            left = scan.head()?.saturating_add(left - 1);
+        }
+        visit(key, &bytes[from..scan.at]);
+    }
+    scan.end()
+}
+
 struct Scan<'a, 'v> {
     bytes: &'a [u8],
     at: usize,
@@ -55,6 +85,27 @@ struct Scan<'a, 'v> {
 }
 
 impl<'a> Scan<'a, '_> {
+    /// Passes over one head and the bytes that are its own; gives the number of items that belong to it and follow.
+    #[inline]
+    fn head(&mut self) -> Result<u64, NodeError> {
+        let head = self.byte()?;
+        match head >> 5 {
+            BYTES | TEXT => self.run(head).map(|_| 0),
+            UNSIGNED | NEGATIVE => self.argument(head).map(|_| 0),
+            LIST => self.argument(head),
+            MAP => self.argument(head).map(|entries| entries.saturating_mul(2)),
+            TAG => {
+                self.argument(head)?;
+                let head = self.byte()?;
+                let link = self.run(head)?.get(1..).unwrap_or_default();
+                (self.visit)(link);
+                Ok(0)
+            }
+            _ if head == FLOAT => self.big_endian(8).map(|_| 0),
+            _ => Ok(0),
+        }
+    }
+
     fn item(&mut self, depth: usize) -> Result<(), NodeError> {
         let at = self.at;
         let head = self.byte()?;
@@ -150,7 +201,7 @@ impl<'a> Scan<'a, '_> {
     fn simple(&mut self, head: u8, at: usize) -> Result<(), NodeError> {
         match head {
             0xf4..=0xf6 => Ok(()),
-            0xfb => {
+            FLOAT => {
                 let float = f64::from_bits(self.big_endian(8)?);
                 if !float.is_finite() {
                     return Err(NodeError::Forbidden { at, what: "a float that is not finite" });
@@ -173,10 +224,11 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
+    #[inline]
     fn run(&mut self, head: u8) -> Result<&'a [u8], NodeError> {
         let length = self.argument(head)?;
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let run = usize::try_from(length).ok().and_then(|length| rest.get(..length));
+        let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
+        let run = end.and_then(|end| self.bytes.get(self.at..end));
         let run = run.ok_or(NodeError::Truncated { at: self.bytes.len() })?;
         self.at += run.len();
         Ok(run)

@@ -185,6 +185,14 @@ proptest! {
     }
 
     #[test]
+    fn what_is_valid_is_read_the_same_when_it_is_not_looked_at_again(value in ipld()) {
+        if let Ok(bytes) = encode(&value) {
+            prop_assert_eq!(links_of_valid(&bytes), links_as_they_stand(&bytes));
+            prop_assert_eq!(entries_of_valid(&bytes), entries(&bytes));
+        }
+    }
+
+    #[test]
     fn accepted_is_what_round_trips_after_any_damage(
         value in ipld(),
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..4),

@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BASE, LEANER, key, to_cid};
-use crate::{Batch, Cid, Reader, Space, StoreError};
+use crate::{Batch, Cid, Reader, Space, StoreError, address};
 
 /// Links that two blocks share at least before it pays that one leans on the other.
 pub(super) const LINKS_MIN: usize = 8;
@@ -34,7 +34,7 @@ impl Rows {
         if let Some((_, now)) = self.0.get(cid) {
             return Ok(*now);
         }
-        let row = reader.get(Space::References, &key(kind, &cid.to_bytes()))?;
+        let row = reader.get(Space::References, &key(kind, &address::to_bytes(cid)))?;
         let stored = row.map(|bytes| to_cid(&bytes)).transpose()?;
         self.0.insert(*cid, (stored, stored));
         Ok(stored)
@@ -47,10 +47,10 @@ impl Rows {
 
     fn write(self, kind: u8, batch: &mut Batch) {
         for (cid, (stored, now)) in self.0 {
-            let row = key(kind, &cid.to_bytes());
+            let row = key(kind, &address::to_bytes(&cid));
             match now {
                 _ if now == stored => {}
-                Some(now) => batch.put(Space::References, row, now.to_bytes()),
+                Some(now) => batch.put(Space::References, row, address::to_bytes(&now)),
                 None => batch.delete(Space::References, row),
             }
         }

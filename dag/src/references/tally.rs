@@ -5,30 +5,56 @@
 //! looked at ([`leans`](super::leans)). Which block another is a version of is a guess: what a name held before, and in a
 //! version the links that are new in place of those that are gone. A wrong guess costs rows, nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::leans::{LINKS_MIN, Leans, beyond, let_go_by};
 use super::{COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_cid, to_number};
-use crate::{Batch, Cid, Reader, Space, StoreError};
+use crate::{Batch, Cid, Reader, Space, StoreError, address};
 
 pub(super) struct Tally<'a> {
     reader: &'a dyn Reader,
     may_have_doomed: bool,
-    /// Blocks that the batch brings.
-    offered: BTreeMap<Cid, Vec<u8>>,
-    /// Changes of reference counts.
-    changes: BTreeMap<Cid, i64>,
-    /// What a block is a version of, as far as that is known.
-    earlier: BTreeMap<Cid, Cid>,
+    /// All that the batch is about, in the order in which it came up.
+    known: Vec<Known>,
+    index: BTreeMap<Key, usize>,
     leans: Leans,
     /// Offered blocks that are referred to now and were not looked at yet.
-    unseen: Vec<Cid>,
-    /// Blocks that come into the store.
-    inserted: BTreeSet<Cid>,
-    /// Blocks that leave it.
-    removed: BTreeSet<Cid>,
-    /// References beyond the first as the store has them; -1 for a doomed block.
-    stored: BTreeMap<Cid, i64>,
+    unseen: Vec<usize>,
+}
+
+/// An address, with the beginning of its digest before it: most comparisons end there.
+type Key = (u64, Cid);
+
+/// What the batch does to one address.
+struct Known {
+    cid: Cid,
+    /// The block, if the batch brings it.
+    offered: Option<Vec<u8>>,
+    /// What it is a version of, as far as that is known.
+    earlier: Option<Cid>,
+    /// Whether anything said how many refer to it.
+    is_counted: bool,
+    /// The change of its reference count.
+    change: i64,
+    fate: Fate,
+    /// References beyond the first as the store has them, once asked; -1 for a doomed block.
+    stored: Option<i64>,
+}
+
+/// What becomes of a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is there or not, as it was.
+    Stays,
+    /// It comes into the store.
+    Inserted,
+    /// It leaves it.
+    Removed,
+}
+
+fn index_key(cid: &Cid) -> Key {
+    let head = cid.hash().digest().first_chunk().copied().unwrap_or_default();
+    (u64::from_be_bytes(head), *cid)
 }
 
 impl<'a> Tally<'a> {
@@ -36,63 +62,104 @@ impl<'a> Tally<'a> {
         Tally {
             reader,
             may_have_doomed,
-            offered: BTreeMap::new(),
-            changes: BTreeMap::new(),
-            earlier: BTreeMap::new(),
+            known: Vec::new(),
+            index: BTreeMap::new(),
             leans: Leans::default(),
             unseen: Vec::new(),
-            inserted: BTreeSet::new(),
-            removed: BTreeSet::new(),
-            stored: BTreeMap::new(),
         }
     }
 
+    fn number(&mut self, cid: Cid) -> usize {
+        let next = self.known.len();
+        let number = *self.index.entry(index_key(&cid)).or_insert(next);
+        if number == next {
+            self.known.push(Known {
+                cid,
+                offered: None,
+                earlier: None,
+                is_counted: false,
+                change: 0,
+                fate: Fate::Stays,
+                stored: None,
+            });
+        }
+        number
+    }
+
+    fn known(&mut self, cid: Cid) -> &mut Known {
+        let number = self.number(cid);
+        &mut self.known[number]
+    }
+
     pub(super) fn offer(&mut self, cid: Cid, block: Vec<u8>) {
-        self.offered.insert(cid, block);
+        self.known(cid).offered = Some(block);
     }
 
     /// One more reference.
     pub(super) fn refer(&mut self, cid: Cid) {
-        let is_first = !self.changes.contains_key(&cid);
-        *self.changes.entry(cid).or_default() += 1;
-        if is_first && self.offered.contains_key(&cid) {
-            self.unseen.push(cid);
+        let number = self.number(cid);
+        let known = &mut self.known[number];
+        if !known.is_counted && known.offered.is_some() {
+            self.unseen.push(number);
         }
+        known.is_counted = true;
+        known.change += 1;
+    }
+
+    /// One less.
+    fn let_go(&mut self, cid: Cid) {
+        let known = self.known(cid);
+        known.is_counted = true;
+        known.change -= 1;
     }
 
     /// Takes in the offered blocks that something refers to, and what they refer to in turn.
     pub(super) fn admit(&mut self, unreferenced: Unreferenced) -> Result<(), StoreError> {
         if unreferenced == Unreferenced::Wait {
-            self.unseen = self.offered.keys().copied().collect();
+            self.unseen = (0..self.known.len()).filter(|of| self.known[*of].offered.is_some()).collect();
         }
-        while let Some(cid) = self.unseen.pop() {
-            if self.inserted.contains(&cid) || blocks::has(self.reader, &cid)? {
+        while let Some(number) = self.unseen.pop() {
+            let known = &mut self.known[number];
+            if known.fate == Fate::Inserted || blocks::has(self.reader, &known.cid)? {
                 continue;
             }
-            let Some(block) = self.offered.get_mut(&cid).map(std::mem::take) else { continue };
-            self.inserted.insert(cid);
-            self.changes.entry(cid).or_default();
-            self.take_in(cid, &block)?;
-            self.offered.insert(cid, block);
+            let Some(block) = known.offered.take() else { continue };
+            known.fate = Fate::Inserted;
+            known.is_counted = true;
+            let (cid, earlier) = (known.cid, known.earlier.take());
+            self.take_in(cid, &block, earlier, unreferenced)?;
+            self.known[number].offered = Some(block);
         }
         Ok(())
     }
 
     /// Says what a block takes the place of.
     pub(super) fn follow(&mut self, cid: Cid, earlier: Cid) {
-        if self.offered.contains_key(&cid) {
-            self.earlier.entry(cid).or_insert(earlier);
+        if let Some(number) = self.index.get(&index_key(&cid)) {
+            let known = &mut self.known[*number];
+            if known.offered.is_some() {
+                known.earlier.get_or_insert(earlier);
+            }
         }
     }
 
     /// Refers to what a new block links to, less what the version that it leans on links to.
-    fn take_in(&mut self, cid: Cid, block: &[u8]) -> Result<(), StoreError> {
-        let links = blocks::links_as_they_stand(&cid, block)?;
-        let earlier = self.earlier.remove(&cid).filter(|_| !links.is_empty());
-        if let Some(base) = earlier
+    fn take_in(
+        &mut self,
+        cid: Cid,
+        block: &[u8],
+        earlier: Option<Cid>,
+        unreferenced: Unreferenced,
+    ) -> Result<(), StoreError> {
+        let links = match unreferenced {
+            // Ours: made from parts that were looked at.
+            Unreferenced::AreLeftOut => blocks::links_of_stored(&cid, block)?,
+            Unreferenced::Wait => blocks::links_as_they_stand(&cid, block)?,
+        };
+        if let Some(base) = earlier.filter(|_| !links.is_empty())
             && let Some(before) = blocks::get_unhashed(self.reader, &base)?
         {
-            let before = blocks::links_as_they_stand(&base, &before)?;
+            let before = blocks::links_of_stored(&base, &before)?;
             let (new, gone) = (beyond(&links, &before), beyond(&before, &links));
             for (link, before) in new.iter().zip(gone) {
                 self.follow(to_cid(link)?, to_cid(before)?);
@@ -116,7 +183,7 @@ impl<'a> Tally<'a> {
     /// Takes references back, and removes up to `blocks_max` of the blocks that nobody needs then.
     pub(super) fn drop_all(&mut self, released: Vec<Cid>, blocks_max: usize) -> Result<(), StoreError> {
         for cid in &released {
-            *self.changes.entry(*cid).or_default() -= 1;
+            self.let_go(*cid);
         }
         self.reclaim(released, blocks_max)
     }
@@ -129,20 +196,22 @@ impl<'a> Tally<'a> {
                 // What is dead and stays is found when the rows are written.
                 break;
             }
-            if self.removed.contains(&cid) || self.excess_after(cid)? >= 0 {
+            let number = self.number(cid);
+            if self.known[number].fate == Fate::Removed || self.excess_after(number)? >= 0 {
                 continue;
             }
             left -= 1;
-            self.remove(cid, &mut suspects)?;
+            self.remove(number, &mut suspects)?;
         }
         Ok(())
     }
 
     /// Takes a block away, and the references that were counted for it.
-    fn remove(&mut self, cid: Cid, suspects: &mut Vec<Cid>) -> Result<(), StoreError> {
-        if cid.codec() != crate::address::RAW {
+    fn remove(&mut self, number: usize, suspects: &mut Vec<Cid>) -> Result<(), StoreError> {
+        let cid = self.known[number].cid;
+        if cid.codec() != address::RAW {
             let block = self.block(&cid)?;
-            let links = blocks::links_as_they_stand(&cid, &block)?;
+            let links = blocks::links_of_stored(&cid, &block)?;
             let pair = links.len() >= LINKS_MIN;
             let base = if pair { self.leans.base(self.reader, &cid)? } else { None };
             let leaner = if pair { self.leans.leaner(self.reader, &cid)? } else { None };
@@ -150,45 +219,49 @@ impl<'a> Tally<'a> {
             let (below, above) = (opened(below)?, opened(above)?);
             for link in let_go_by(&links, &neighbour(&below)?, &neighbour(&above)?) {
                 let link = to_cid(link)?;
-                *self.changes.entry(link).or_default() -= 1;
+                self.let_go(link);
                 suspects.push(link);
             }
             self.leans.take_out(cid, base, leaner);
         }
-        self.removed.insert(cid);
-        self.changes.entry(cid).or_default();
+        let known = &mut self.known[number];
+        known.fate = Fate::Removed;
+        known.is_counted = true;
         Ok(())
     }
 
     /// A block of the store or of the batch.
     fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
-        if let Some(block) = self.offered.get(cid).filter(|_| self.inserted.contains(cid)) {
+        let known = self.index.get(&index_key(cid)).map(|number| &self.known[*number]);
+        if let Some(block) =
+            known.filter(|known| known.fate == Fate::Inserted).and_then(|known| known.offered.as_ref())
+        {
             return Ok(block.clone());
         }
         blocks::get_unhashed(self.reader, cid)?.ok_or_else(|| blocks::missing(cid))
     }
 
     /// What `c` or `d` will say of an address: -1 if nothing refers to the block.
-    fn excess_after(&mut self, cid: Cid) -> Result<i64, StoreError> {
-        let change = self.changes.get(&cid).copied().unwrap_or_default();
-        let inserted = i64::from(self.inserted.contains(&cid));
-        if change >= 0 && inserted == 0 && !self.may_have_doomed {
+    fn excess_after(&mut self, number: usize) -> Result<i64, StoreError> {
+        let Known { change, fate, .. } = self.known[number];
+        if change >= 0 && fate != Fate::Inserted && !self.may_have_doomed {
             return Ok(0);
         }
-        Ok(self.stored(cid)? + change - inserted)
+        Ok(self.stored(number)? + change - i64::from(fate == Fate::Inserted))
     }
 
-    fn stored(&mut self, cid: Cid) -> Result<i64, StoreError> {
-        if let Some(excess) = self.stored.get(&cid) {
-            return Ok(*excess);
+    fn stored(&mut self, number: usize) -> Result<i64, StoreError> {
+        let known = &mut self.known[number];
+        if let Some(excess) = known.stored {
+            return Ok(excess);
         }
-        let address = cid.to_bytes();
+        let address = address::to_bytes(&known.cid);
         let excess = match self.reader.get(Space::References, &key(COUNT, &address))? {
             Some(count) => i64::try_from(to_number(&count)?).map_err(|_| damaged("a count is too large"))?,
             None if self.may_have_doomed && self.reader.has(Space::References, &key(DOOMED, &address))? => -1,
             None => 0,
         };
-        self.stored.insert(cid, excess);
+        known.stored = Some(excess);
         Ok(excess)
     }
 
@@ -196,24 +269,26 @@ impl<'a> Tally<'a> {
     pub(super) fn write(mut self, batch: &mut Batch) -> Result<bool, StoreError> {
         let mut leaves_doomed = false;
         std::mem::take(&mut self.leans).write(batch);
-        for (cid, change) in std::mem::take(&mut self.changes) {
-            let inserted = self.inserted.contains(&cid);
-            if change == 0 && !inserted && !self.removed.contains(&cid) {
+        for number in std::mem::take(&mut self.index).into_values() {
+            let Known { cid, is_counted, change, fate, .. } = self.known[number];
+            if !is_counted || change == 0 && fate == Fate::Stays {
                 continue;
             }
-            let before = self.stored(cid)?;
-            let after = before + change - i64::from(inserted);
+            let before = self.stored(number)?;
+            let after = before + change - i64::from(fate == Fate::Inserted);
             if after < -1 {
                 return Err(damaged(&format!("block {cid} has fewer references than refer to it")));
             }
-            if self.removed.contains(&cid) {
+            if fate == Fate::Removed {
                 batch.delete(Space::Blocks, blocks::key(&cid));
                 write_count(batch, &cid, before, 0);
                 continue;
             }
             leaves_doomed |= after < 0;
             write_count(batch, &cid, before, after);
-            if inserted && let Some(block) = self.offered.remove(&cid) {
+            if fate == Fate::Inserted
+                && let Some(block) = self.known[number].offered.take()
+            {
                 batch.put(Space::Blocks, blocks::key(&cid), block);
             }
         }
@@ -228,12 +303,12 @@ fn opened(read: Option<(Cid, Result<Vec<u8>, StoreError>)>) -> Result<Neighbour,
 }
 
 fn neighbour(block: &Neighbour) -> Result<Vec<&[u8]>, StoreError> {
-    block.as_ref().map_or(Ok(Vec::new()), |(cid, block)| blocks::links_as_they_stand(cid, block))
+    block.as_ref().map_or(Ok(Vec::new()), |(cid, block)| blocks::links_of_stored(cid, block))
 }
 
 /// Replaces the row of one excess by that of another.
 fn write_count(batch: &mut Batch, cid: &Cid, before: i64, after: i64) {
-    let address = cid.to_bytes();
+    let address = address::to_bytes(cid);
     let row = |excess: i64| match excess {
         0 => None,
         1.. => Some(key(COUNT, &address)),

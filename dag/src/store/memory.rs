@@ -1,8 +1,11 @@
 //! A store in memory, for tests and for hosts that need no durability.
 
+mod key;
+
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use key::Key;
 
 use super::{Batch, Change, Reader, Space, Store, StoreError};
 
@@ -10,7 +13,7 @@ use super::{Batch, Change, Reader, Space, Store, StoreError};
 #[derive(Clone, Debug, Default)]
 struct Spaces(BTreeMap<Space, Arc<Entries>>);
 
-type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+type Entries = BTreeMap<Key, Vec<u8>>;
 
 /// Keeps everything in memory; a sync is a no-op.
 #[derive(Debug, Default)]
@@ -29,10 +32,10 @@ impl MemoryStore {
         for change in batch.into_changes() {
             match change {
                 Change::Put { space, key, value } => {
-                    Arc::make_mut(spaces.0.entry(space).or_default()).insert(key, value);
+                    Arc::make_mut(spaces.0.entry(space).or_default()).insert(Key::new(&key), value);
                 }
                 Change::Delete { space, key } => {
-                    Arc::make_mut(spaces.0.entry(space).or_default()).remove(&key);
+                    Arc::make_mut(spaces.0.entry(space).or_default()).remove(&Key::new(&key));
                 }
             }
         }
@@ -50,11 +53,11 @@ impl MemoryStore {
 
 impl Reader for Spaces {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(&space).and_then(|entries| entries.get(key)).cloned())
+        Ok(self.0.get(&space).and_then(|entries| entries.get(&Key::new(key))).cloned())
     }
 
     fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.0.get(&space).is_some_and(|entries| entries.contains_key(key)))
+        Ok(self.0.get(&space).is_some_and(|entries| entries.contains_key(&Key::new(key))))
     }
 
     fn scan(
@@ -64,7 +67,8 @@ impl Reader for Spaces {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
         let Some(entries) = self.0.get(&space) else { return Ok(()) };
-        for (key, value) in entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded)) {
+        for (key, value) in entries.range(Key::new(prefix)..) {
+            let key = key.as_bytes();
             if !key.starts_with(prefix) || !visit(key, value) {
                 break;
             }

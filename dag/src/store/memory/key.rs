@@ -1,0 +1,87 @@
+//! A key of the store in memory: short ones, as most are, lie in the tree itself, so that a search follows no pointer per
+//! comparison.
+
+use std::cmp::Ordering;
+
+/// Bytes that a short key has at most: an id or an address, what stands around it, and a short name.
+const SHORT_BYTES: usize = 46;
+/// Bytes that are compared as one number.
+const HEAD_BYTES: usize = 16;
+
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// A length, and the bytes; zeros behind them.
+    Short(u8, [u8; SHORT_BYTES]),
+    Long(Box<[u8]>),
+}
+
+impl Key {
+    pub(super) fn new(bytes: &[u8]) -> Key {
+        let mut short = [0; SHORT_BYTES];
+        match short.get_mut(..bytes.len()) {
+            Some(begin) => {
+                begin.copy_from_slice(bytes);
+                Key::Short(bytes.len() as u8, short)
+            }
+            None => Key::Long(bytes.into()),
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Key::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Key::Long(bytes) => bytes,
+        }
+    }
+
+    /// The first bytes; zeros where there are none.
+    fn head(&self) -> u128 {
+        let head = match self {
+            Key::Short(_, bytes) => bytes.first_chunk::<HEAD_BYTES>(),
+            Key::Long(bytes) => bytes.first_chunk(),
+        };
+        u128::from_be_bytes(head.copied().unwrap_or_default())
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    /// By bytes. Zeros that stand for nothing do not matter: where heads are equal, all is compared.
+    fn cmp(&self, other: &Key) -> Ordering {
+        self.head().cmp(&other.head()).then_with(|| self.as_bytes().cmp(other.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_are_ordered_as_their_bytes(
+            same in prop::collection::vec(0..2u8, 0..80),
+            ends in prop::array::uniform2(prop::collection::vec(0..2u8, 0..60)),
+        ) {
+            let [left, right] = ends.map(|end| [&same[..], &end].concat());
+            let (one, other) = (Key::new(&left), Key::new(&right));
+            prop_assert_eq!(one.as_bytes(), &left);
+            prop_assert_eq!(one.cmp(&other), left.cmp(&right));
+            prop_assert_eq!(one == other, left == right);
+        }
+    }
+}
