@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use everturn_dag::{Cid, Ipld};
 use everturn_exo_interface::{
-    BlockReader, BlockWriter, Container, ContainerType, ExoError, StateReader, StateWriter, TypeContext,
+    BlockReader, BlockWriter, Container, ContainerType, ExoError, Fields, StateReader, StateWriter,
+    TypeContext,
 };
 use everturn_heap::TrackerKind;
 use std::collections::BTreeMap;
 
-use crate::wasm::program::{Program, Runtime};
+use crate::wasm::program::Runtime;
 use crate::wasm::{ModuleCache, Progress, WasmError, flush, rows};
 use container::{DeadStack, JsContainer as Instance};
 use engines::Engines;
@@ -128,10 +129,11 @@ impl ContainerType for JsType {
         state: &dyn StateReader,
         notes: &mut dyn StateWriter,
         blocks: &mut dyn BlockWriter,
-    ) -> Result<BTreeMap<String, Ipld>, ExoError> {
-        let program = self.program_of(state, blocks)?;
-        let heap = flush::heap_node(&program, state, notes, blocks)?;
-        Ok(BTreeMap::from([("heap".to_owned(), heap)]))
+    ) -> Result<Fields, ExoError> {
+        let header = rows::header(state)?;
+        let program = self.engines.get(&header.code, blocks)?;
+        let heap = flush::heap_node(&program, &header, state, notes, blocks)?;
+        Ok(vec![("heap".to_owned(), heap)])
     }
 
     fn heap_bytes(&self, state: &dyn StateReader) -> Result<Option<u64>, ExoError> {
@@ -147,15 +149,5 @@ impl ContainerType for JsType {
         let heap = flush::HeapNode::parse(fields)?;
         let program = self.engines.get(&heap.code, blocks)?;
         flush::import(&program, &heap, state, blocks)
-    }
-}
-
-impl JsType {
-    fn program_of(
-        &self,
-        state: &dyn StateReader,
-        blocks: &dyn BlockReader,
-    ) -> Result<Arc<Program>, ExoError> {
-        self.engines.get(&rows::header(state)?.code, blocks)
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use everturn_dag::Ipld;
 use everturn_exo_interface::{
-    BlockReader, BlockWriter, Container, ContainerType, Exception, ExoError, Footprint, Input, StateReader,
-    StateWriter, Turn, TypeContext, Verdict,
+    BlockReader, BlockWriter, Container, ContainerType, Exception, ExoError, Fields, Footprint, Input,
+    StateReader, StateWriter, Turn, TypeContext, Verdict,
 };
 use everturn_port_manager::{Delivery, Kind, Source};
 use serde::Serialize;
@@ -148,8 +148,10 @@ impl<T: Native> ContainerType for NativeType<T> {
         reader: &dyn StateReader,
         _: &mut dyn StateWriter,
         _: &mut dyn BlockWriter,
-    ) -> Result<BTreeMap<String, Ipld>, ExoError> {
-        Ok(fields_of(&saved(reader)?)?)
+    ) -> Result<Fields, ExoError> {
+        let bytes = saved(reader)?;
+        let fields = fields_of(&bytes)?.into_iter();
+        Ok(fields.map(|(name, value)| (name.to_owned(), value.to_vec())).collect())
     }
 
     fn heap_bytes(&self, reader: &dyn StateReader) -> Result<Option<u64>, ExoError> {

@@ -62,8 +62,8 @@ pub mod node {
 pub use everturn_dag::references::Audit;
 pub use everturn_dag::{Backend, Base, Cid, DiskStore, Ipld, MemoryStore, NodeError, Store, StoreError};
 pub use everturn_exo_interface::{
-    ContainerType, Exception, ExceptionKind, Footprint, Handle, Limit, Limits, LogLevel, OwnLimits, Refusal,
-    Turn,
+    ContainerType, Exception, ExceptionKind, Fields, Footprint, Handle, Limit, Limits, LogLevel, OwnLimits,
+    Refusal, Turn,
 };
 pub use everturn_hypervisor::{
     ArchiveError, Budget, Builder, Exported, Hypervisor, HypervisorError, ImportLimits, Inspection, Line,

@@ -98,6 +98,9 @@ pub trait Container: Send {
     fn footprint(&self) -> Footprint;
 }
 
+/// Fields of a state node by name, in any order, each with its value as dag-cbor.
+pub type Fields = Vec<(String, Vec<u8>)>;
+
 /// A registered container type.
 pub trait ContainerType: Send + Sync {
     /// Makes a container that has not run yet; its first input is [`Kind::Create`](everturn_port_manager::Kind).
@@ -123,7 +126,7 @@ pub trait ContainerType: Send + Sync {
         state: &dyn StateReader,
         notes: &mut dyn StateWriter,
         blocks: &mut dyn BlockWriter,
-    ) -> Result<BTreeMap<String, Ipld>, ExoError>;
+    ) -> Result<Fields, ExoError>;
 
     /// The size of a container's heap or state, in bytes, from its committed state; `None` if that cannot be told cheaply.
     ///

@@ -15,7 +15,7 @@ mod refusal;
 mod state;
 mod turn;
 
-pub use container::{Container, ContainerType, Footprint, Input, TypeContext};
+pub use container::{Container, ContainerType, Fields, Footprint, Input, TypeContext};
 pub use exception::{Exception, ExceptionKind};
 pub use exo::{Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
 pub use limits::{Limit, Limits, OwnLimits, lower};

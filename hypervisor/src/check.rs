@@ -56,7 +56,7 @@ impl Records {
                 self.records.insert(id, record.map_err(|error| error.to_string())?);
             }
             Some(RuntimeKey::Port(id, name)) => {
-                let port = keys::decode(&format!("port {name} of container {id}"), value);
+                let port = keys::decode(format_args!("port {name} of container {id}"), value);
                 self.note(port.map_err(|error| error.to_string())?, Some(id));
             }
             Some(RuntimeKey::Loose) => {

@@ -216,11 +216,12 @@ impl Core {
         let damaged = |what: String| StoreError::Damaged { place: "the runtime space".to_owned(), what };
         match keys::parse_runtime(key) {
             Some(keys::RuntimeKey::Record(id)) => {
-                let record: RuntimeRecord = keys::decode(&format!("the record of container {id}"), value)?;
+                let record: RuntimeRecord =
+                    keys::decode(format_args!("the record of container {id}"), value)?;
                 self.running.insert(id, Box::new(ExoInterface::resume(id, record)));
             }
             Some(keys::RuntimeKey::Port(id, name)) => {
-                let port: Port = keys::decode(&format!("port {name:?} of container {id}"), value)?;
+                let port: Port = keys::decode(format_args!("port {name:?} of container {id}"), value)?;
                 if port.reference.is_channel() {
                     self.ends.insert(port.reference.port_id(), id);
                 }

@@ -16,11 +16,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
-use everturn_exo_interface::{BlockReader, BlockWriter, RuntimeRecord};
+use everturn_exo_interface::{BlockReader, BlockWriter};
 use everturn_port_manager::{ContainerId, PortName};
 
 use crate::core::Types;
-use crate::keys::StaleKey;
+use crate::keys::{StaleKey, Summary};
 use crate::{HypervisorError, keys};
 
 /// Bytes of new nodes that are written in one batch, roughly.
@@ -66,7 +66,7 @@ impl Stage<'_> {
 /// A container whose node is made anew, when those of its children are.
 struct Stale {
     id: ContainerId,
-    record: RuntimeRecord,
+    record: Summary,
     /// The name of its owner's port to it, if the mark said one.
     name: String,
     /// Its newest state node.
@@ -84,7 +84,7 @@ struct Stale {
 impl Stale {
     /// What the marks say of a container; `None` if there is no such container.
     fn read(store: &dyn Reader, id: ContainerId) -> Result<Option<Stale>, StoreError> {
-        let Some(record) = keys::read_record(store, id)? else { return Ok(None) };
+        let Some(record) = keys::read_summary(store, id)? else { return Ok(None) };
         let before = references::held(store, &keys::newest_node(id))?;
         let (marks, open, children) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (name, rebound) = (String::new(), BTreeSet::new());

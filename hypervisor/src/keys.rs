@@ -18,14 +18,18 @@
 //! A container holds, under names that begin with its id: `i` the node of its id, `n` its newest state node, `b` and a
 //! CID a block that its live state refers to (a module).
 
-use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
+use std::fmt::Display;
+
+use everturn_dag::{Batch, Cid, Reader, Space, StoreError, address, blocks, node, references};
 use everturn_exo_interface::{BlockReader, RuntimeRecord, StateReader, StateWriter};
-use everturn_port_manager::{ContainerId, End, Port, PortId, PortName, Ticks};
+use everturn_port_manager::{ContainerId, End, Nonce, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) const CLOCK: &[u8] = b"clock";
 pub(crate) const PLACES: &[u8] = b"places";
 pub(crate) const CONFIGURATION: &[u8] = b"configuration";
+/// The dag-cbor of `true`.
+const TRUE: u8 = 0xf5;
 
 /// How far the schedule has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,15 +86,44 @@ pub(crate) fn parse_stale(key: &[u8]) -> Option<(ContainerId, StaleKey)> {
     Some((ContainerId::from_bytes(*id), of))
 }
 
-/// A container's runtime record.
-pub(crate) fn read_record(reader: &dyn Reader, id: ContainerId) -> Result<Option<RuntimeRecord>, StoreError> {
-    let bytes = reader.get(Space::Runtime, &record(id))?;
-    bytes.map(|bytes| decode_record(id, &bytes)).transpose()
+/// A container's runtime record, from its row.
+pub(crate) fn decode_record(id: ContainerId, row: &[u8]) -> Result<RuntimeRecord, StoreError> {
+    decode(format_args!("the record of container {id}"), row)
 }
 
-/// The same, from its row.
-pub(crate) fn decode_record(id: ContainerId, row: &[u8]) -> Result<RuntimeRecord, StoreError> {
-    decode(&format!("the record of container {id}"), row)
+/// What a flush has to know of a container's record: a part of it, read without the rest.
+pub(crate) struct Summary {
+    pub(crate) container_type: String,
+    pub(crate) holder: Option<ContainerId>,
+    pub(crate) born: bool,
+    pub(crate) nonce: Nonce,
+}
+
+/// The part of a container's runtime record that a flush needs.
+pub(crate) fn read_summary(reader: &dyn Reader, id: ContainerId) -> Result<Option<Summary>, StoreError> {
+    let Some(bytes) = reader.get(Space::Runtime, &record(id))? else { return Ok(None) };
+    let place = format_args!("the record of container {id}");
+    let fields =
+        |map| node::entries_of_valid(map).map_err(|error| damaged(place.to_string(), error.to_string()));
+    let (mut container_type, mut holder, mut born, mut nonce) = (None, None, None, None);
+    for (name, value) in fields(&bytes)? {
+        match name {
+            "type" => container_type = Some(decode(place, value)?),
+            "holder" => holder = Some(decode(place, value)?),
+            "born" => born = Some(value == [TRUE]),
+            "ports" => {
+                let value = fields(value)?.into_iter().find(|(name, _)| *name == "nonce");
+                nonce = value.map(|(_, value)| decode(place, value)).transpose()?;
+            }
+            _ => {}
+        }
+    }
+    match (container_type, holder, born, nonce) {
+        (Some(container_type), Some(holder), Some(born), Some(nonce)) => {
+            Ok(Some(Summary { container_type, holder, born, nonce }))
+        }
+        _ => Err(damaged(place.to_string(), "it lacks a field".to_owned())),
+    }
 }
 
 /// Visits the ports that a container has bound, by name.
@@ -171,15 +204,17 @@ pub(crate) fn parse_runtime(key: &[u8]) -> Option<RuntimeKey> {
 }
 
 /// A dag-cbor value of the store, or what is wrong with it.
-pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    everturn_dag::node::decode(bytes)
-        .map_err(|error| StoreError::Damaged { place: what.to_owned(), what: error.to_string() })
+pub(crate) fn decode<T: DeserializeOwned>(what: impl Display, bytes: &[u8]) -> Result<T, StoreError> {
+    node::decode(bytes).map_err(|error| damaged(what.to_string(), error.to_string()))
 }
 
 /// Encodes a record of ours; they hold nothing that dag-cbor cannot.
 pub(crate) fn encode<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, StoreError> {
-    everturn_dag::node::encode(value)
-        .map_err(|error| StoreError::Damaged { place: what.to_owned(), what: error.to_string() })
+    node::encode(value).map_err(|error| damaged(what.to_owned(), error.to_string()))
+}
+
+fn damaged(place: String, what: String) -> StoreError {
+    StoreError::Damaged { place, what }
 }
 
 /// One container's part of the state space.
@@ -216,7 +251,7 @@ impl StateWriter for RowChanges<'_> {
 
     fn block(&mut self, cid: &Cid, bytes: &[u8]) {
         self.batch.put(Space::Blocks, blocks::key(cid), bytes.to_vec());
-        references::hold(self.batch, &[self.id.as_bytes(), &b"b"[..], &cid.to_bytes()].concat(), cid);
+        references::hold(self.batch, &[self.id.as_bytes(), &b"b"[..], &address::to_bytes(cid)].concat(), cid);
     }
 }
 

@@ -8,6 +8,7 @@
 //! Changes are applied to the form that the ports had before, without reading those that did not change. Which form it is
 //! depends on the ports alone.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use everturn_dag::node::{self, Composer};
@@ -18,6 +19,7 @@ use crate::shards::{self, Entry, Few, Key, Part, Walk, Wrong};
 
 mod entry;
 
+use entry::View;
 pub(crate) use entry::{Leads, PortEntry};
 
 /// Ports that a state node holds itself at most.
@@ -35,18 +37,40 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    fn apply(&self, name: &str, before: Option<PortEntry>) -> Result<Option<PortEntry>, StoreError> {
-        match (self, before) {
-            (Change::Bound(entry), _) => Ok(Some(entry.clone())),
-            (Change::Unbound, _) => Ok(None),
-            (Change::Leads(id, to), Some(entry)) if entry.id == id.cid() => {
-                Ok(Some(PortEntry { leads: Leads::To(*to), ..entry }))
-            }
-            (Change::Leads(id, _), _) => Err(StoreError::Damaged {
-                place: "a state node".to_owned(),
-                what: format!("its port {name:?} does not lead to container {id}, as it should"),
-            }),
+    /// The bytes of the port as it is then. `inside` is its name, where that stands in them.
+    fn apply(
+        &self,
+        name: &str,
+        inside: Option<&str>,
+        before: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Change::Bound(entry) => Ok(Some(entry.encode(inside))),
+            Change::Unbound => Ok(None),
+            Change::Leads(id, to) => lead(*id, to.as_ref(), name, inside, before).map(Some),
         }
+    }
+}
+
+/// Lets a port lead to another state of its container.
+fn lead(
+    id: ContainerId,
+    to: Option<&Cid>,
+    name: &str,
+    inside: Option<&str>,
+    before: Option<&[u8]>,
+) -> Result<Vec<u8>, StoreError> {
+    if let Some(view) = before.and_then(View::of).filter(|view| view.is_of(id)) {
+        return Ok(view.leading_to(to));
+    }
+    match before.map(PortEntry::decode).transpose()? {
+        Some((_, entry)) if entry.id == id.cid() => {
+            Ok(PortEntry { leads: Leads::To(to.copied()), ..entry }.encode(inside))
+        }
+        _ => Err(StoreError::Damaged {
+            place: "a state node".to_owned(),
+            what: format!("its port {name:?} does not lead to container {id}, as it should"),
+        }),
     }
 }
 
@@ -62,8 +86,9 @@ pub(crate) fn compose(
     blocks: &mut Blocks<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     if ports.len() <= INLINE_MAX {
-        let ports: Vec<(&str, Vec<u8>)> =
-            ports.iter().map(|(name, entry)| (name.as_str(), entry.encode(None))).collect();
+        let mut ports: Vec<(&str, Cow<'_, [u8]>)> =
+            ports.iter().map(|(name, entry)| (name.as_str(), Cow::Owned(entry.encode(None)))).collect();
+        ports.sort_by(|(left, _), (right, _)| node::order(left, right));
         return Ok(inline(&ports));
     }
     let mut entries: Vec<Entry> =
@@ -81,7 +106,7 @@ pub(crate) fn update(
     if changes.is_empty() {
         return Ok(before.to_vec());
     }
-    match node::entries(before) {
+    match node::entries_of_valid(before) {
         Ok(ports) => update_inline(ports, changes, blocks),
         Err(_) => update_shards(before, changes, blocks),
     }
@@ -97,18 +122,17 @@ fn update_inline(
     changed.sort_by(|(left, _), (right, _)| node::order(left, right));
     let (mut before, mut after) = (before.into_iter().peekable(), Vec::new());
     for (name, change) in changed {
-        while let Some(port) = before.next_if(|(other, _)| node::order(other, name).is_lt()) {
-            after.push((port.0, port.1.to_vec()));
+        while let Some((name, port)) = before.next_if(|(other, _)| node::order(other, name).is_lt()) {
+            after.push((name, Cow::Borrowed(port)));
         }
-        let port = before.next_if(|(other, _)| *other == name);
-        let port = port.map(|(_, port)| PortEntry::decode(port).map(|(_, entry)| entry)).transpose()?;
-        after.extend(change.apply(name, port)?.map(|port| (name, port.encode(None))));
+        let port = before.next_if(|(other, _)| *other == name).map(|(_, port)| port);
+        after.extend(change.apply(name, None, port)?.map(|port| (name, Cow::Owned(port))));
     }
-    after.extend(before.map(|(name, port)| (name, port.to_vec())));
+    after.extend(before.map(|(name, port)| (name, Cow::Borrowed(port))));
     if after.len() <= INLINE_MAX {
         return Ok(inline(&after));
     }
-    let named = |(name, port): &(&str, Vec<u8>)| -> Result<(PortName, PortEntry), StoreError> {
+    let named = |(name, port): &(&str, Cow<'_, [u8]>)| -> Result<(PortName, PortEntry), StoreError> {
         Ok((PortName::new(name).map_err(damaged)?, PortEntry::decode(port)?.1))
     };
     compose(&after.iter().map(named).collect::<Result<_, _>>()?, blocks)
@@ -124,8 +148,7 @@ fn update_shards(
         changes.iter().map(|(name, change)| (key(name.as_str()), (name.as_str(), change))).collect();
     sorted.sort_by_key(|(key, _)| *key);
     let apply = |before: Option<Vec<u8>>, (name, change): &(&str, &Change)| {
-        let before = before.map(|port| PortEntry::decode(&port).map(|(_, entry)| entry)).transpose()?;
-        Ok(change.apply(name, before)?.map(|entry| entry.encode(Some(name))))
+        change.apply(name, Some(name), before.as_deref())
     };
     let by = shards::Update { load: blocks.load, put: &mut *blocks.put, key_of: &key_of, apply: &apply };
     let goes = changes.values().any(|change| matches!(change, Change::Unbound));
@@ -145,13 +168,21 @@ fn inline_again(few: &Few) -> Result<Vec<u8>, StoreError> {
     let mut ports = Vec::with_capacity(few.len());
     for (_, port) in few {
         let (name, entry) = PortEntry::decode(port)?;
-        ports.push((name.unwrap_or_default(), entry.encode(None)));
+        ports.push((name.unwrap_or_default(), Cow::Owned(entry.encode(None))));
     }
-    Ok(inline(&ports.iter().map(|(name, port)| (*name, port.clone())).collect::<Vec<_>>()))
+    ports.sort_by(|(left, _), (right, _)| node::order(left, right));
+    Ok(inline(&ports))
 }
 
-fn inline(ports: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    node::map_of(ports.iter().map(|(name, port)| (*name, port.as_slice())).collect())
+/// Ports in the order of a map's keys, as such a map.
+fn inline<P: AsRef<[u8]>>(ports: &[(&str, P)]) -> Vec<u8> {
+    let bytes: usize = ports.iter().map(|(name, port)| name.len() + port.as_ref().len() + 9).sum();
+    let mut node = Composer::with_capacity(bytes + 9);
+    node.map(ports.len());
+    for (name, port) in ports {
+        node.text(name).encoded(port.as_ref());
+    }
+    node.finish()
 }
 
 fn link(root: &Cid) -> Vec<u8> {
@@ -169,8 +200,10 @@ fn key(name: &str) -> Key {
 }
 
 fn key_of(port: &[u8]) -> Option<Key> {
-    let (name, _) = PortEntry::decode(port).ok()?;
-    name.map(key)
+    match View::of(port) {
+        Some(view) => view.name.map(key),
+        None => PortEntry::decode(port).ok()?.0.map(key),
+    }
 }
 
 /// Reads the field `ports` of the state node `of`, in either form; an error if it has not the form that its ports give it.

@@ -119,7 +119,8 @@ enum Block {
 fn open(cid: &Cid, block: &[u8], path: &Key, depth: usize, key_of: &KeyOf<'_>) -> Result<Block, Wrong> {
     let wrong = |what: &str| Wrong::new(cid, what);
     let not_cbor = |error: NodeError| Wrong::new(cid, error.to_string());
-    let fields = node::entries(block).map_err(not_cbor)?;
+    // What the fields hold is looked at in full below.
+    let fields = node::entries_of_valid(block).map_err(not_cbor)?;
     match fields[..] {
         [("entries", entries)] => {
             let mut leaf: Vec<Entry> = Vec::new();

@@ -1,14 +1,14 @@
 //! A native container's state as it is saved: one dag-cbor value, a map or null.
 
-use std::collections::BTreeMap;
-
-use everturn_dag::{Ipld, StoreError};
+use everturn_dag::StoreError;
 use everturn_exo_interface::{Exception, ExceptionKind, StateReader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The key under which it lies.
 pub(super) const STATE: &[u8] = b"s";
+/// The dag-cbor of null.
+const NULL: u8 = 0xf6;
 /// Fields of a state node that are not the container's own.
 const TAKEN: [&str; 2] = ["nonce", "ports"];
 
@@ -23,7 +23,7 @@ pub(super) fn check_saved<T: Serialize>(state: &T, bytes_max: u64) -> Result<Vec
         return Err(Exception::new(ExceptionKind::OutOfMemory, text));
     }
     match bytes.first() {
-        Some(0xf6) => {}
+        Some(&NULL) => {}
         Some(0xa0..=0xbf) => check_names(&bytes).map_err(invalid)?,
         _ => return Err(invalid("the container's state is neither a map (a struct) nor null".into())),
     }
@@ -37,7 +37,7 @@ fn check_names(bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     let fields = fields_of(bytes).map_err(|error| error.to_string())?;
-    match TAKEN.iter().find(|name| fields.contains_key(**name)) {
+    match TAKEN.iter().find(|name| fields.iter().any(|(field, _)| field == *name)) {
         Some(name) => {
             Err(format!("the container's state has a field {name:?}, which every state node has: rename it"))
         }
@@ -55,13 +55,11 @@ pub(super) fn state_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreErro
     everturn_dag::node::decode(bytes).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Its fields in the state node.
-pub(super) fn fields_of(bytes: &[u8]) -> Result<BTreeMap<String, Ipld>, StoreError> {
-    match everturn_dag::node::decode(bytes) {
-        Ok(Ipld::Map(fields)) => Ok(fields),
-        Ok(Ipld::Null) => Ok(BTreeMap::new()),
-        Ok(_) => Err(unreadable("it is not a map")),
-        Err(error) => Err(unreadable(error.to_string())),
+/// Its fields in the state node, each with its value as it is encoded.
+pub(super) fn fields_of(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, StoreError> {
+    match bytes {
+        [NULL] => Ok(Vec::new()),
+        bytes => everturn_dag::node::entries(bytes).map_err(|error| unreadable(error.to_string())),
     }
 }
 

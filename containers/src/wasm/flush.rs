@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use everturn_dag::address::RAW;
+use everturn_dag::node::Composer;
 use everturn_dag::{Cid, Ipld};
 use everturn_exo_interface::{BlockReader, BlockWriter, ExoError, StateReader, StateWriter};
 use everturn_heap::page_tree::{PageTree, PageTreeUpdate};
@@ -23,11 +24,11 @@ pub(crate) struct ImageTree {
 /// The heap's field of a container's state node; brings the page tree up to date.
 pub(crate) fn heap_node(
     program: &Program,
+    header: &Header,
     state: &dyn StateReader,
     notes: &mut dyn StateWriter,
     blocks: &mut dyn BlockWriter,
-) -> Result<Ipld, ExoError> {
-    let header = rows::header(state)?;
+) -> Result<Vec<u8>, ExoError> {
     let journal = rows::journal(state)?;
     let flushed = rows::flushed(state)?;
     let since = flushed.as_ref().map(|flushed| flushed.journal);
@@ -53,7 +54,7 @@ pub(crate) fn heap_node(
     let source = Committed::new(&journal_pages, state, &program.image).with_journal(journal);
     let tree = update(program, base, header.bytes, &changed, &source, blocks)?;
     notes.put(FLUSHED, encode(&Flushed { tree, bytes: header.bytes, journal: newest })?);
-    Ok(node(&header, rows::globals(state)?, tree))
+    Ok(node(header, &rows::encoded_globals(state)?, tree))
 }
 
 fn update(
@@ -125,13 +126,11 @@ fn make_image_tree(program: &Program) -> Result<ImageTree, HeapError> {
     Ok(ImageTree { tree, blocks })
 }
 
-fn node(header: &Header, globals: Ipld, tree: Cid) -> Ipld {
-    Ipld::Map(BTreeMap::from([
-        ("code".into(), Ipld::Link(header.code)),
-        ("globals".into(), globals),
-        ("pages".into(), Ipld::Link(tree)),
-        ("size".into(), Ipld::Integer(header.bytes.into())),
-    ]))
+fn node(header: &Header, globals: &[u8], tree: Cid) -> Vec<u8> {
+    let mut node = Composer::with_capacity(128 + globals.len());
+    node.map(4).text("code").link(Some(&header.code)).text("size").integer(header.bytes);
+    node.text("pages").link(Some(&tree)).text("globals").encoded(globals);
+    node.finish()
 }
 
 /// A heap's node, read back.

@@ -16,7 +16,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use everturn_dag::{Cid, Ipld, StoreError};
+use everturn_dag::{Cid, Ipld, NodeError, StoreError};
 use everturn_exo_interface::{ExoError, StateReader, StateWriter};
 use everturn_heap::{
     Changes, Heap, HeapError, Image, Loader, PAGE_BYTES, Page, PageIndex, PageSource, SourceError, Sourced,
@@ -30,6 +30,8 @@ const JOURNAL_BYTES: usize = 64 << 10;
 const JOURNAL_BYTES_MAX: usize = 1 << 20;
 /// Pages whose consolidation numbers share a row.
 const GROUP_PAGES: u32 = 256;
+/// The dag-cbor of a list without items.
+const EMPTY_LIST: u8 = 0x80;
 
 pub(crate) const HEADER: &[u8] = b"h";
 pub(crate) const FLUSHED: &[u8] = b"f";
@@ -86,8 +88,15 @@ pub(crate) fn header(state: &dyn StateReader) -> Result<Header, StoreError> {
 
 /// The values of a container's globals, as a node.
 pub(crate) fn globals(state: &dyn StateReader) -> Result<Ipld, StoreError> {
-    let Some(bytes) = state.get(GLOBALS)? else { return Ok(Ipld::List(Vec::new())) };
-    everturn_dag::node::decode(&bytes).map_err(|error| damaged(format!("its globals: {error}")))
+    let wrong = |error: NodeError| damaged(format!("its globals: {error}"));
+    everturn_dag::node::decode(&encoded_globals(state)?).map_err(wrong)
+}
+
+/// The same, as dag-cbor.
+pub(crate) fn encoded_globals(state: &dyn StateReader) -> Result<Vec<u8>, StoreError> {
+    let Some(bytes) = state.get(GLOBALS)? else { return Ok(vec![EMPTY_LIST]) };
+    everturn_dag::node::validate(&bytes).map_err(|error| damaged(format!("its globals: {error}")))?;
+    Ok(bytes)
 }
 
 /// One commit's changes.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use everturn_dag::{Cid, Ipld};
 use everturn_exo_interface::{
-    BlockReader, BlockWriter, Container, ContainerType, ExoError, StateReader, StateWriter, TypeContext,
+    BlockReader, BlockWriter, Container, ContainerType, ExoError, Fields, StateReader, StateWriter,
+    TypeContext,
 };
 use everturn_heap::TrackerKind;
 
@@ -121,10 +122,11 @@ impl ContainerType for WasmType {
         state: &dyn StateReader,
         notes: &mut dyn StateWriter,
         blocks: &mut dyn BlockWriter,
-    ) -> Result<BTreeMap<String, Ipld>, ExoError> {
-        let program = self.modules.of_address(&rows::header(state)?.code, blocks)?;
-        let heap = flush::heap_node(&program, state, notes, blocks)?;
-        Ok(BTreeMap::from([("heap".to_owned(), heap)]))
+    ) -> Result<Fields, ExoError> {
+        let header = rows::header(state)?;
+        let program = self.modules.of_address(&header.code, blocks)?;
+        let heap = flush::heap_node(&program, &header, state, notes, blocks)?;
+        Ok(vec![("heap".to_owned(), heap)])
     }
 
     fn heap_bytes(&self, state: &dyn StateReader) -> Result<Option<u64>, ExoError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use everturn_dag::address::node_cid;
 use everturn_dag::node::{self, Composer};
 use everturn_dag::{Cid, Reader, Space, StoreError, references};
-use everturn_exo_interface::BlockWriter;
+use everturn_exo_interface::{BlockWriter, Fields};
 use everturn_port_manager::{ContainerId, Port, PortName, PortRef};
 
 use super::{Flush, Stale};
@@ -15,11 +15,11 @@ use crate::{HypervisorError, keys};
 impl Flush<'_> {
     /// Makes the state node of a container whose children are done.
     pub(super) fn node(&mut self, stale: &Stale) -> Result<Cid, HypervisorError> {
-        let mut fields = self.own_fields(stale)?;
-        fields.insert("nonce".to_owned(), nonce(&stale.record.ports.nonce().to_bytes()));
-        fields.insert("ports".to_owned(), self.ports(stale)?);
-        let bytes =
-            node::map_of(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect());
+        let own = self.own_fields(stale)?;
+        let (nonce, ports) = (nonce(&stale.record.nonce.to_bytes()), self.ports(stale)?);
+        let mut fields: Vec<(&str, &[u8])> = vec![("nonce", &nonce), ("ports", &ports)];
+        fields.extend(own.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+        let bytes = node::map_of(fields);
         let cid = node_cid(&bytes);
         if stale.before != Some(cid) {
             self.stage.emit(cid, bytes);
@@ -32,16 +32,14 @@ impl Flush<'_> {
     }
 
     /// What the container's type says of its state.
-    fn own_fields(&mut self, stale: &Stale) -> Result<BTreeMap<String, Vec<u8>>, HypervisorError> {
+    fn own_fields(&mut self, stale: &Stale) -> Result<Fields, HypervisorError> {
         if !stale.record.born {
-            return Ok(BTreeMap::new());
+            return Ok(Fields::new());
         }
         let (id, types) = (stale.id, self.types);
         let rows = keys::Rows { reader: self.stage.store, id };
         let mut notes = keys::RowChanges { batch: &mut self.batch, id };
-        let fields = types.get(&stale.record.container_type)?.flush(&rows, &mut notes, &mut self.stage)?;
-        let encode = |(name, value)| Ok((name, keys::encode("a state node", &value)?));
-        fields.into_iter().map(encode).collect()
+        Ok(types.get(&stale.record.container_type)?.flush(&rows, &mut notes, &mut self.stage)?)
     }
 
     /// The field `ports`: that of the node before, with what has changed.
@@ -59,7 +57,8 @@ impl Flush<'_> {
             None => port_map::compose(&stale.all_ports(store)?, &mut blocks),
             Some(before) => {
                 let node = load(&before)?;
-                let fields = node::entries(&node).map_err(|error| not_a_node(&before, error.to_string()))?;
+                let fields =
+                    node::entries_of_valid(&node).map_err(|error| not_a_node(&before, error.to_string()))?;
                 let ports = fields.into_iter().find(|(name, _)| *name == "ports").map(|(_, ports)| ports);
                 let ports = ports.ok_or_else(|| not_a_node(&before, "it has no ports".to_owned()))?;
                 port_map::update(ports, &stale.changes(store)?, &mut blocks)

@@ -1,10 +1,13 @@
 //! One port as it stands in a state node.
 
+mod view;
+
 use everturn_dag::node::{self, Composer};
 use everturn_dag::{Cid, Ipld, StoreError};
 use everturn_port_manager::{ContainerId, End, PortRef};
 
 use super::damaged;
+pub(super) use view::View;
 
 /// A port in a state node.
 #[derive(Clone, Debug, PartialEq, Eq)]
