@@ -2,7 +2,9 @@
 
 mod key;
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use key::Key;
@@ -13,7 +15,40 @@ use super::{Batch, Change, Reader, Space, Store, StoreError};
 #[derive(Clone, Debug, Default)]
 struct Spaces(BTreeMap<Space, Arc<Entries>>);
 
-type Entries = BTreeMap<Key, Vec<u8>>;
+/// One space: rows are found by a hash of their keys, and visited in the keys' order. Nothing is visited in the hash's order.
+#[derive(Clone, Debug, Default)]
+struct Entries {
+    rows: HashMap<Key, Vec<u8>, BuildHasherDefault<DefaultHasher>>,
+    order: BTreeSet<Key>,
+}
+
+impl Entries {
+    fn get(&self, key: &[u8]) -> Option<&Vec<u8>> {
+        self.rows.get(&Key::new(key))
+    }
+
+    fn put(&mut self, key: &[u8], value: Vec<u8>) {
+        match self.rows.entry(Key::new(key)) {
+            Entry::Occupied(mut row) => drop(row.insert(value)),
+            Entry::Vacant(row) => {
+                self.order.insert(row.key().clone());
+                row.insert(value);
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        let key = Key::new(key);
+        if self.rows.remove(&key).is_some() {
+            self.order.remove(&key);
+        }
+    }
+
+    /// Rows from a key on, in order.
+    fn rows_from(&self, key: &[u8]) -> impl Iterator<Item = (&[u8], &Vec<u8>)> {
+        self.order.range(Key::new(key)..).filter_map(|key| Some((key.as_bytes(), self.rows.get(key)?)))
+    }
+}
 
 /// Keeps everything in memory; a sync is a no-op.
 #[derive(Debug, Default)]
@@ -32,10 +67,10 @@ impl MemoryStore {
         for change in batch.into_changes() {
             match change {
                 Change::Put { space, key, value } => {
-                    Arc::make_mut(spaces.0.entry(space).or_default()).insert(Key::new(&key), value);
+                    Arc::make_mut(spaces.0.entry(space).or_default()).put(&key, value);
                 }
                 Change::Delete { space, key } => {
-                    Arc::make_mut(spaces.0.entry(space).or_default()).remove(&Key::new(&key));
+                    Arc::make_mut(spaces.0.entry(space).or_default()).delete(&key);
                 }
             }
         }
@@ -53,11 +88,11 @@ impl MemoryStore {
 
 impl Reader for Spaces {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(&space).and_then(|entries| entries.get(&Key::new(key))).cloned())
+        Ok(self.0.get(&space).and_then(|entries| entries.get(key)).cloned())
     }
 
     fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.0.get(&space).is_some_and(|entries| entries.contains_key(&Key::new(key))))
+        Ok(self.0.get(&space).is_some_and(|entries| entries.get(key).is_some()))
     }
 
     fn scan(
@@ -67,8 +102,7 @@ impl Reader for Spaces {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
         let Some(entries) = self.0.get(&space) else { return Ok(()) };
-        for (key, value) in entries.range(Key::new(prefix)..) {
-            let key = key.as_bytes();
+        for (key, value) in entries.rows_from(prefix) {
             if !key.starts_with(prefix) || !visit(key, value) {
                 break;
             }

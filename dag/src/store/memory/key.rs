@@ -2,6 +2,7 @@
 //! comparison.
 
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 /// Bytes that a short key has at most: an id or an address, what stands around it, and a short name.
 const SHORT_BYTES: usize = 46;
@@ -12,7 +13,8 @@ const HEAD_BYTES: usize = 16;
 pub(super) enum Key {
     /// A length, and the bytes; zeros behind them.
     Short(u8, [u8; SHORT_BYTES]),
-    Long(Box<[u8]>),
+    /// The first bytes once more, and all.
+    Long([u8; HEAD_BYTES], Box<[u8]>),
 }
 
 impl Key {
@@ -23,24 +25,29 @@ impl Key {
                 begin.copy_from_slice(bytes);
                 Key::Short(bytes.len() as u8, short)
             }
-            None => Key::Long(bytes.into()),
+            None => Key::Long(bytes.first_chunk().copied().unwrap_or_default(), bytes.into()),
         }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Key::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            Key::Long(bytes) => bytes,
+            Key::Long(_, bytes) => bytes,
         }
     }
 
     /// The first bytes; zeros where there are none.
+    #[inline]
     fn head(&self) -> u128 {
-        let head = match self {
-            Key::Short(_, bytes) => bytes.first_chunk::<HEAD_BYTES>(),
-            Key::Long(bytes) => bytes.first_chunk(),
-        };
-        u128::from_be_bytes(head.copied().unwrap_or_default())
+        match self {
+            Key::Short(_, bytes) => u128::from_be_bytes(bytes.first_chunk().copied().unwrap_or_default()),
+            Key::Long(head, _) => u128::from_be_bytes(*head),
+        }
+    }
+
+    #[inline(never)]
+    fn cmp_in_full(&self, other: &Key) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 
@@ -52,6 +59,12 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
 impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -60,8 +73,12 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     /// By bytes. Zeros that stand for nothing do not matter: where heads are equal, all is compared.
+    #[inline]
     fn cmp(&self, other: &Key) -> Ordering {
-        self.head().cmp(&other.head()).then_with(|| self.as_bytes().cmp(other.as_bytes()))
+        match self.head().cmp(&other.head()) {
+            Ordering::Equal => self.cmp_in_full(other),
+            unequal => unequal,
+        }
     }
 }
 
