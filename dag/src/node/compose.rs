@@ -23,7 +23,7 @@ pub fn entries(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
 /// As [`entries`], of bytes that were found valid before, which are not looked at in full again: a block of one's own.
 ///
 /// # Errors
-/// If the value is no map or ends too early.
+/// If the value is no map or ends before its last entry.
 pub fn entries_of_valid(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
     let mut entries = Vec::new();
     scan::map_of_valid(bytes, &mut |key, value| entries.push((key, value)))?;

@@ -57,7 +57,8 @@ pub(super) fn links_of_valid<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8]
     Ok(())
 }
 
-/// As [`map`], of a map that was scanned before: what lies in its values is passed over.
+/// As [`map`], of a map that was scanned before: what lies in its values is passed over, and in the last one, which takes up the
+/// rest, not even that.
 pub(super) fn map_of_valid<'a>(
     bytes: &'a [u8],
     visit: &mut dyn FnMut(&'a str, &'a [u8]),
@@ -67,9 +68,14 @@ pub(super) fn map_of_valid<'a>(
     if head >> 5 != MAP {
         return Err(NodeError::Shape("a map is expected".to_owned()));
     }
-    for _ in 0..scan.argument(head)? {
+    let entries = scan.argument(head)?;
+    for entry in 1..=entries {
         let head = scan.byte()?;
         let (key, from, mut left) = (scan.text(head)?, scan.at, 1);
+        if entry == entries {
+            visit(key, &bytes[from..]);
+            return Ok(());
+        }
         while left > 0 {
             left = scan.head()?.saturating_add(left - 1);
         }
