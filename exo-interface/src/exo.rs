@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use stepped::within;
 pub use stepped::{Done, Life, Stepped};
 
-use crate::turn::{Closed, Facts, Record, Target, again, live};
+use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live, live_reusing};
 use crate::{
     Container, ContainerType, Exception, ExceptionKind, ExoError, Input, OwnLimits, StateWriter, Turn,
     TypeContext, Verdict,
@@ -38,6 +38,9 @@ pub struct Policy {
 const SPAN_FUEL_MAX: u64 = 20_000_000;
 /// What the records of a span may take, in bytes.
 const SPAN_BYTES_MAX: usize = 1 << 20;
+
+/// Records of whose memory is kept for those to come, at most.
+const SPARE_MAX: usize = 16;
 
 /// What is durable of an exo-interface beside the container's own state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,8 @@ pub struct ExoInterface {
     record: RuntimeRecord,
     container: Option<Box<dyn Container>>,
     since: Vec<Since>,
+    /// Memory of records before, for those to come.
+    spare: Vec<Emptied>,
     since_fuel: u64,
     since_bytes: usize,
     span_turns: u32,
@@ -151,6 +156,7 @@ impl ExoInterface {
             record,
             container: None,
             since: Vec::new(),
+            spare: Vec::new(),
             since_fuel: 0,
             since_bytes: 0,
             span_turns: u32::MAX,
@@ -382,6 +388,7 @@ impl ExoInterface {
         } else if let Some(container) = &mut self.container {
             container.settled();
         }
+        self.spare = Vec::new();
     }
 
     /// What the container has to write that it had not when it was last asked.
@@ -414,7 +421,8 @@ impl ExoInterface {
         fuel: u64,
     ) -> Result<Stepped, ExoError> {
         let facts = self.facts(around, &input, fuel);
-        let mut turn = Turn::open(facts, self.record.ports.clone(), message_of(&input), live());
+        let mode = live_reusing(self.spare.pop());
+        let mut turn = Turn::open(facts, self.record.ports.clone(), message_of(&input), mode);
         turn.set_gauges(&self.upward, hand);
         turn.set_interrupt(around.interrupt);
         let (verdict, closed) = self.drive(turn, &input)?;
@@ -485,7 +493,8 @@ impl ExoInterface {
         if let Some(container) = self.container.as_mut().filter(|_| !self.since.is_empty()) {
             container.savepoint(around.context.state)?;
         }
-        self.since.clear();
+        let room = SPARE_MAX.saturating_sub(self.spare.len());
+        self.spare.extend(self.since.drain(..).filter_map(|since| since.record.emptied()).take(room));
         self.since_fuel = 0;
         self.since_bytes = 0;
         Ok(())

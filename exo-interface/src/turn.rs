@@ -21,7 +21,7 @@ use everturn_port_manager::{
 };
 
 pub use effect::{Creation, Effect, Effects, Gauges, LogLevel, Minted, Sending, Target};
-pub(crate) use record::{Answer, Record};
+pub(crate) use record::{Answer, Emptied, Record};
 
 use crate::{Exception, Limit, Limits, OwnLimits, Refusal};
 use record::{Call, Mode};
@@ -560,6 +560,11 @@ impl Default for Turn {
 
 pub(crate) fn live() -> Mode {
     Mode::Live(Record::default())
+}
+
+/// As [`live`], with the memory of a record before.
+pub(crate) fn live_reusing(memory: Option<Emptied>) -> Mode {
+    Mode::Live(memory.map(Record::reusing).unwrap_or_default())
 }
 
 pub(crate) fn again(record: Record) -> Mode {

@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use everturn_dag::{Batch, Space, StoreError};
 use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
-use everturn_port_manager::{ContainerId, Gauge, Loose, Port, PortId, ReceiptId, Taken, Ticks};
+use everturn_port_manager::{ContainerId, Gauge, Loose, Ordered, Port, PortId, ReceiptId, Taken, Ticks};
 
 pub(crate) use answers::Awaited;
 pub(crate) use requests::{Command, Joined};
@@ -92,7 +92,7 @@ pub(crate) struct Core {
     failure: Arc<OnceLock<String>>,
     pool: Pool,
     running: BTreeMap<ContainerId, Box<ExoInterface>>,
-    schedule: BTreeSet<(Ticks, ContainerId)>,
+    schedule: Ordered<(Ticks, ContainerId)>,
     /// Containers that containers have made.
     owned: u64,
     /// Ports in flight.
@@ -160,7 +160,7 @@ impl Core {
             runner,
             failure,
             running: BTreeMap::new(),
-            schedule: BTreeSet::new(),
+            schedule: Ordered::default(),
             owned: 0,
             loose: Loose::default(),
             ends: BTreeMap::new(),

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContainerId, Delivery, Gauge, Kind, Life, Loose, Nonce, Port, PortId, PortName, PortRef, Queue, Ticks,
+    ContainerId, Delivery, Gauge, Kind, Life, Loose, Nonce, Ordered, Port, PortId, PortName, PortRef, Queue,
+    Ticks,
 };
 
 /// Where a message waits.
@@ -61,7 +62,7 @@ pub struct PortManager {
     notices: BTreeMap<ContainerId, Delivery>,
     ports: BTreeMap<PortName, Port>,
     names: BTreeMap<PortId, PortName>,
-    heads: BTreeSet<Head>,
+    heads: Ordered<Head>,
     touched: BTreeSet<PortName>,
     rebound: BTreeSet<PortName>,
 }

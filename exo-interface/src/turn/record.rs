@@ -48,7 +48,25 @@ pub(crate) struct Record {
     more: Vec<Called>,
 }
 
+/// A list of calls longer than this is not kept for its memory.
+const KEPT_CALLS_MAX: usize = 16;
+
+/// The memory of a record's list, without its calls.
+#[derive(Debug, Default)]
+pub(crate) struct Emptied(Vec<Called>);
+
 impl Record {
+    /// A record without calls that uses the memory of one before.
+    pub(crate) fn reusing(memory: Emptied) -> Record {
+        Record { first: None, more: memory.0 }
+    }
+
+    /// The memory of its list, if it is worth being kept.
+    pub(crate) fn emptied(mut self) -> Option<Emptied> {
+        self.more.clear();
+        (1..=KEPT_CALLS_MAX).contains(&self.more.capacity()).then_some(Emptied(self.more))
+    }
+
     pub(super) fn push(&mut self, call: Call, arguments: &[&[u8]], answer: Answer) {
         let called = (call, digest(arguments), answer);
         match &mut self.first {

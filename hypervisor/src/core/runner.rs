@@ -52,13 +52,15 @@ impl Runner {
         hand: &mut Loose,
         steps: &mut Vec<Stepped>,
     ) -> Result<(), HypervisorError> {
-        let stepped = self.around(exo, |exo, around| exo.step(around, hand))?;
-        let lives = stepped.as_ref().is_some_and(|stepped| stepped.life == Life::GoesOn);
-        steps.extend(stepped);
-        if lives {
-            steps.extend(self.around(exo, |exo, around| exo.collect(around))?);
-        }
-        Ok(())
+        self.around(exo, |exo, around| {
+            let stepped = exo.step(around, hand)?;
+            let lives = stepped.as_ref().is_some_and(|stepped| stepped.life == Life::GoesOn);
+            steps.extend(stepped);
+            if lives {
+                steps.extend(exo.collect(around)?);
+            }
+            Ok(())
+        })
     }
 
     /// Adds what changed of a container since its last commit.

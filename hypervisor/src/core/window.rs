@@ -172,7 +172,7 @@ impl Core {
             return Ok(false);
         }
         let end = window_end.min(self.limit().after(Ticks(1)));
-        let due = self.schedule.range(..(end, ContainerId::ROOT)).map(|(_, id)| *id);
+        let due = self.schedule.iter().take_while(|(at, _)| *at < end).map(|(_, id)| *id);
         let ids: Vec<ContainerId> = due.collect();
         let registered = |id: &ContainerId| {
             self.running.get(id).is_some_and(|exo| self.runner.missing_type(exo).is_none())
