@@ -50,7 +50,7 @@ const PRELUDE: [&str; 10] = [
 
 /// The modules that a program may import, and those that they are made of, without the `everturn:` of their names. They are text in the
 /// engine's data: no container pays for what it does not import.
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 25] = [
     "data",
     "data/bags",
     "data/btree",
@@ -58,6 +58,7 @@ const MODULES: [&str; 24] = [
     "data/cursor",
     "data/define",
     "data/errors",
+    "data/exchange",
     "data/extent",
     "data/field",
     "data/indexes",

@@ -3,7 +3,10 @@
 
 use everturn::Settings;
 
+use crate::javascript::{each_way, lines};
 use crate::world::{Ways, World};
+
+const PAGE: &str = include_str!("../../docs/data.md");
 
 /// What every story begins with.
 const TOOLS: &str = include_str!("data/tools.js");
@@ -31,7 +34,7 @@ macro_rules! stories {
     };
 }
 
-stories![models, types, relations, queries, rows, branches, schema, errors, nodb];
+stories![models, types, relations, queries, rows, branches, schema, errors, exchange, nodb];
 
 /// Random schemas, changes, branches, definitions and queries against plain rows, with all of it compared after every turn. A turn that
 /// throws in the middle leaves nothing; restarts may come between any two.
@@ -75,7 +78,11 @@ fn a_program_imports_it_at_its_top_and_others_know_nothing_of_it() {
         assert_eq!(text(&mut world, "a"), "a".to_owned().into());
         assert_eq!(text(&mut world, "b"), "a,b".to_owned().into());
         let error = world.send(7).outcome.unwrap_err();
-        assert!(error.text.starts_with("ValidationError: Note.text is to be a text, not 7"), "{}", error.text);
+        assert!(
+            error.text.starts_with("ValidationError: Note.text is to be a text, not 7"),
+            "{}",
+            error.text
+        );
         assert_eq!(text(&mut world, "c"), "a,b,c".to_owned().into());
     }
     assert_eq!(World::new("").eval("typeof model + typeof Model"), "'undefinedundefined'");
@@ -91,6 +98,24 @@ fn a_module_that_the_engine_does_not_have_is_an_error_that_names_those_it_has() 
     );
     let error = world.create("wrong", "import 'everturn:';".into()).unwrap_err();
     assert!(error.contains("there are everturn:data, everturn:nodb"), "{error}");
+}
+
+/// The page is one session, from its top to its end.
+#[test]
+fn every_example_of_the_page_is_true() {
+    let blocks = PAGE.split("```js\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let lines: Vec<_> = blocks.flat_map(lines).collect();
+    assert!(lines.len() > 40, "{} lines", lines.len());
+    each_way(|ways| {
+        let mut world = World::with("", ways);
+        for (source, shown) in &lines {
+            let text = world.eval(source);
+            let text: Vec<&str> = text.lines().map(str::trim).collect();
+            if let Some(shown) = shown {
+                assert_eq!(text.join(" "), *shown, "{source}");
+            }
+        }
+    });
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn value_of(json: &serde_json::Value) -> Ipld {
 }
 
 /// A line without a result is one with the next that has.
-fn lines(block: &str) -> Vec<(String, Option<String>)> {
+pub(crate) fn lines(block: &str) -> Vec<(String, Option<String>)> {
     let mut lines = Vec::new();
     let mut pending = String::new();
     for line in block.lines() {
@@ -73,7 +73,7 @@ fn lines(block: &str) -> Vec<(String, Option<String>)> {
 }
 
 /// In memory, and with a restart after each line.
-fn each_way(story: impl Fn(Ways)) {
+pub(crate) fn each_way(story: impl Fn(Ways)) {
     for restart_always in [false, true] {
         story(Ways { restart_always, ..Ways::default() });
     }

@@ -5,6 +5,7 @@ import { ID, MODEL, isInstance } from "everturn:data/slots";
 
 export { any, bigint, boolean, bytes, custom, date, enumeration, integer, list, map, number, string } from "everturn:data/types";
 import "everturn:data/show";
+import "everturn:data/exchange";
 
 export { many, one } from "everturn:data/relations";
 export { branch, openBranches as branches, transact } from "everturn:data/revisions";
