@@ -71,6 +71,11 @@ impl Composer {
         self.head(0, number)
     }
 
+    /// Bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.head(BYTES, bytes.len() as u64).encoded(bytes)
+    }
+
     /// A link, or null.
     pub fn link(&mut self, cid: Option<&Cid>) -> &mut Self {
         let Some(cid) = cid else { return self.encoded(&[NULL]) };

@@ -1,7 +1,8 @@
 //! One node: which of its links are there, and the links.
 
-use everturn_dag::address::{DAG_CBOR, RAW, node_cid, raw_cid};
-use everturn_dag::{Cid, Ipld, node};
+use everturn_dag::address::{DAG_CBOR, RAW, from_bytes, node_cid, raw_cid};
+use everturn_dag::node::{self, Composer};
+use everturn_dag::{Cid, NodeError};
 
 use super::LoadBlock;
 use crate::error::HeapError;
@@ -9,6 +10,12 @@ use crate::page::{Page, ZERO_PAGE, is_zero};
 
 /// Links of a node.
 pub(super) const FAN_OUT: u64 = 64;
+
+/// A link of the usual form, encoded.
+const LINK_BYTES: usize = 41;
+/// The dag-cbor heads of eight bytes and of a link.
+const EIGHT_BYTES: u8 = 0x48;
+const TAG: u8 = 0xd8;
 
 /// `[bitmap, [link...]]`: eight bytes, big-endian, whose bit `n` (of value `2^n`) says that link `n` is there; then
 /// the links that are, in order.
@@ -27,31 +34,39 @@ impl Node {
         if node_cid(&encoded) != *cid {
             return Err(bad("its bytes have another address"));
         }
-        let value: Ipld = node::decode(&encoded).map_err(|_| bad("it is no dag-cbor node"))?;
-        Self::from_ipld(value).ok_or_else(|| bad("it does not have a page tree node's shape"))
+        match Self::decode(&encoded) {
+            Ok(Some(node)) => Ok(node),
+            Ok(None) | Err(NodeError::Shape(_)) => Err(bad("it does not have a page tree node's shape")),
+            Err(_) => Err(bad("it is no dag-cbor node")),
+        }
     }
 
     pub(super) fn encode(&self) -> (Cid, Vec<u8>) {
         let bitmap: u64 = self.links.iter().map(|(slot, _)| 1 << slot).sum();
-        let links = self.links.iter().map(|(_, cid)| Ipld::Link(*cid)).collect();
-        let value = Ipld::List(vec![Ipld::Bytes(bitmap.to_be_bytes().to_vec()), Ipld::List(links)]);
-        let encoded = node::encode(&value).expect("bytes and links always have a dag-cbor form");
+        let mut node = Composer::with_capacity(16 + LINK_BYTES * self.links.len());
+        node.list(2).bytes(&bitmap.to_be_bytes()).list(self.links.len());
+        for (_, cid) in &self.links {
+            node.link(Some(cid));
+        }
+        let encoded = node.finish();
         (node_cid(&encoded), encoded)
     }
 
-    fn from_ipld(value: Ipld) -> Option<Self> {
-        let Ipld::List(parts) = value else { return None };
-        let [Ipld::Bytes(bitmap), Ipld::List(links)] = parts.as_slice() else { return None };
-        let bitmap = u64::from_be_bytes(bitmap.as_slice().try_into().ok()?);
-        if bitmap.count_ones() as usize != links.len() {
-            return None;
+    /// The node that bytes stand for; `None` if they are another list.
+    fn decode(encoded: &[u8]) -> Result<Option<Self>, NodeError> {
+        let parts = node::items(encoded)?;
+        let [[EIGHT_BYTES, bitmap @ ..], list] = parts[..] else { return Ok(None) };
+        let Some(bitmap) = bitmap.first_chunk().map(|bitmap| u64::from_be_bytes(*bitmap)) else {
+            return Ok(None);
+        };
+        let are_links = node::items(list)?.iter().all(|item| item.first() == Some(&TAG));
+        let links = node::links_as_they_stand(list)?;
+        if !are_links || bitmap.count_ones() as usize != links.len() {
+            return Ok(None);
         }
         let slots = (0..FAN_OUT).filter(|slot| bitmap >> slot & 1 == 1);
-        let link = |(slot, link): (u64, &Ipld)| match link {
-            Ipld::Link(cid) => Some((slot, *cid)),
-            _ => None,
-        };
-        Some(Self { links: slots.zip(links).map(link).collect::<Option<_>>()? })
+        let link = |(slot, link)| Some((slot, from_bytes(link).ok()?));
+        Ok(slots.zip(links).map(link).collect::<Option<_>>().map(|links| Self { links }))
     }
 
     pub(super) fn is_empty(&self) -> bool {
