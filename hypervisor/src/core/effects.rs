@@ -202,14 +202,7 @@ impl Core {
         self.push_through(PortId::container(child.id), close);
         let message = Message { data: notice(exception)?, ..Message::default() };
         let delivery = stamp(child, Kind::Exception, message, at);
-        if self.running.contains_key(&creator) {
-            self.unschedule(creator);
-            if let Some(exo) = self.running.get_mut(&creator) {
-                exo.ports_mut().push_notice(child.id, delivery);
-            }
-            self.open.touched.insert(creator);
-            self.reschedule(creator);
-        }
+        self.change_waiting(creator, |ports| ports.push_notice(child.id, delivery));
         Ok(())
     }
 }

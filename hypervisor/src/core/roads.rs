@@ -87,12 +87,7 @@ impl Core {
             return self.lose(delivery);
         }
         tracing::trace!(target: "everturn::path", container = %to, at = %delivery.at, "Queued");
-        self.unschedule(to);
-        if let Some(exo) = self.running.get_mut(&to) {
-            exo.ports_mut().push_entry(delivery);
-        }
-        self.open.touched.insert(to);
-        self.reschedule(to);
+        self.change_waiting(to, |ports| ports.push_entry(delivery));
         Arrival::Waits
     }
 
@@ -107,11 +102,7 @@ impl Core {
             self.hear(port, &delivery);
             return self.lose(*delivery);
         };
-        self.unschedule(holder);
-        let pushed = self.running.get_mut(&holder).map(|exo| exo.ports_mut().push_port(port, *delivery));
-        self.open.touched.insert(holder);
-        self.reschedule(holder);
-        match pushed {
+        match self.change_waiting(holder, |ports| ports.push_port(port, *delivery)) {
             Some(Err(delivery)) => self.lose(*delivery),
             _ => Arrival::Waits,
         }

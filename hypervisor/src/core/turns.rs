@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use everturn_port_manager::{ContainerId, Ticks};
+use everturn_port_manager::{ContainerId, PortManager, Ticks};
 
 use super::Core;
 use crate::batch::Output;
@@ -91,6 +91,25 @@ impl Core {
         if let Some(head) = self.running.get(&id).and_then(|exo| exo.ports().next()) {
             self.schedule.insert((head.at, id));
         }
+    }
+
+    /// Changes what waits in a container, whose place in the schedule follows; `None` if there is no such container.
+    pub(super) fn change_waiting<T>(
+        &mut self,
+        id: ContainerId,
+        change: impl FnOnce(&mut PortManager) -> T,
+    ) -> Option<T> {
+        let exo = self.running.get_mut(&id)?;
+        let before = exo.ports().next().map(|head| head.at);
+        let changed = change(exo.ports_mut());
+        let after = exo.ports().next().map(|head| head.at);
+        // One whose turn is under way has no place, and gets it at the turn's end.
+        if before != after {
+            before.inspect(|at| self.schedule.remove(&(*at, id)));
+            self.schedule.extend(after.map(|at| (at, id)));
+        }
+        self.open.touched.insert(id);
+        Some(changed)
     }
 
     /// Takes a container out of the schedule, to be put back when its ports have changed.
