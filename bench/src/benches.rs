@@ -5,6 +5,7 @@ mod counters;
 mod dirty;
 mod durable;
 mod heaps;
+mod http;
 mod many;
 mod million;
 mod native;
@@ -35,7 +36,7 @@ pub(crate) enum Asked {
 }
 
 /// All of them.
-pub(crate) const BENCHES: [Bench; 11] = [
+pub(crate) const BENCHES: [Bench; 12] = [
     Bench { name: "warm", asked: Asked::Always, about: "a JS turn without a disk", run: warm::run },
     Bench {
         name: "durable",
@@ -80,6 +81,12 @@ pub(crate) const BENCHES: [Bench; 11] = [
         asked: Asked::ByName,
         about: "a million native containers on the disk: made, messaged, rooted, opened again",
         run: million::run,
+    },
+    Bench {
+        name: "http",
+        asked: Asked::Always,
+        about: "a counter over HTTP: 64 connections, and one",
+        run: http::run,
     },
     Bench { name: "start", asked: Asked::Always, about: "the program's start", run: start::run },
 ];

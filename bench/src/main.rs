@@ -14,6 +14,7 @@
 mod benches;
 mod durations;
 mod gate;
+mod load;
 mod machine;
 mod process;
 mod raw;

@@ -1,5 +1,7 @@
 //! The command line, and the help that describes it.
 
+mod serve;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,8 @@ use clap_complete::Shell;
 use everturn::{Cid, Ipld};
 
 use crate::{exit, json};
+
+pub(crate) use serve::ServeArguments;
 
 /// JavaScript that never forgets.
 ///
@@ -41,8 +45,8 @@ pub(crate) struct Globals {
     /// Answer with one JSON object a line, for programs
     ///
     /// Each object has a field "event" that says what it tells: answer, backup, check, container, error, exception,
-    /// exported, heap, help, imported, interrupted, line (something was printed), port, ports, result, root, session, undone
-    /// or version.
+    /// exported, heap, help, imported, interrupted, line (something was printed), listening, port, ports, result, root, session,
+    /// undone or version.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -92,6 +96,20 @@ Examples:
   everturn run app.js --reload
   everturn run counter.wasm --message 3")]
     Run(RunArguments),
+
+    /// Serve a program over HTTP: begin it or wake it, answer requests until a signal
+    ///
+    /// FILE is treated as `run` treats it: evaluated once in a new data folder, woken later, --reload takes up what was
+    /// edited. The program answers with `export default { fetch(request) { return new Response(...) } }`.
+    ///
+    /// Each request is a turn, and its answer leaves when the turn is durable: a client that has an answer never sees it
+    /// undone. SIGTERM and Ctrl-C end in order: requests under way get their answers.
+    #[command(after_long_help = "\
+Examples:
+  everturn serve examples/counter.js --data demo
+  everturn serve app.js --http 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+  everturn serve app.js --admin 127.0.0.1:9100")]
+    Serve(ServeArguments),
 
     /// Evaluate an edited file in the living heap, as one turn
     ///
@@ -270,6 +288,7 @@ fn after_long_help() -> String {
 Examples:
   everturn shell --data demo          talk to a container that remembers
   everturn run app.js                 run a program until it is idle
+  everturn serve app.js               answer HTTP requests
   everturn eval --data demo 'a()'     one expression
 
 {}

@@ -10,6 +10,7 @@ mod inspect;
 mod load;
 mod root;
 mod run;
+mod serve;
 mod shell;
 mod version;
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Arc<Output>) -> Result<Ex
         Command::Shell(shell) => shell::run(&globals, &shell, output).await,
         Command::Eval(eval) => eval::run(&globals, &eval, output).await,
         Command::Run(run) => run::run(&globals, run, output).await,
+        Command::Serve(serve) => serve::run(&globals, &serve, output).await,
         Command::Load(load) => load::run(&globals, &load, output).await,
         Command::Root(root) => root::run(&globals, &root, output).await,
         Command::Inspect => inspect::run(&globals, output).await,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done. Also when whoever read our output has gone, and when the shell was asked to stop (SIGTERM).
+    /// Done. Also when whoever read our output has gone, and when the shell or a server was asked to stop.
     Success = 0,
     /// The program that ran threw; what its turn did was discarded.
     Exception = 1,

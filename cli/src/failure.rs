@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use everturn::http::ServerError;
 use everturn::{Exception, HypervisorError, StoreError};
 
 use crate::exit::Exit;
@@ -36,6 +37,9 @@ pub(crate) enum Failure {
     /// The hypervisor failed.
     #[error("{0}")]
     Hypervisor(HypervisorError),
+    /// A server cannot be put together.
+    #[error("{0}")]
+    Server(ServerError),
     /// The system refused something else.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -69,6 +73,7 @@ impl Failure {
             | Failure::File { .. }
             | Failure::Engine(_)
             | Failure::Hypervisor(_)
+            | Failure::Server(_)
             | Failure::System(_) => Exit::Host,
         }
     }
@@ -82,6 +87,7 @@ impl Failure {
             Failure::Hypervisor(HypervisorError::Store(error)) => store_advice(error),
             Failure::Hypervisor(error) => io_advice(error),
             Failure::File { source, .. } => kind_advice(source.kind()),
+            Failure::Server(error) => server_advice(error),
             _ => None,
         }
     }
@@ -104,6 +110,40 @@ impl From<HypervisorError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         Failure::Hypervisor(error.into())
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Failure {
+        match error {
+            ServerError::File { path, source } => Failure::File { path, verb: "read", source },
+            ServerError::Address { address, source } if !is_of_the_system(source.kind()) => {
+                Failure::Usage(format!(
+                    "{address:?} is no address to listen on ({source}); give HOST:PORT, as in 127.0.0.1:8080"
+                ))
+            }
+            error => Failure::Server(error),
+        }
+    }
+}
+
+/// Whether an address could be understood, and it was the system that did not give it.
+fn is_of_the_system(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied)
+}
+
+fn server_advice(error: &ServerError) -> Option<&'static str> {
+    match error {
+        ServerError::Address { source, .. } => match source.kind() {
+            ErrorKind::AddrInUse => {
+                Some("another program listens there; end it, or choose another port (0: any that is free)")
+            }
+            ErrorKind::AddrNotAvailable => {
+                Some("this machine has no such address; 127.0.0.1 is for itself alone, 0.0.0.0 for everyone")
+            }
+            _ => Some("the system does not let you; a port from 1024 on needs no privilege"),
+        },
+        _ => Some("--tls-cert takes a certificate and --tls-key its private key, both as text in PEM"),
     }
 }
 

@@ -4,13 +4,34 @@ use std::io;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::arguments::Command;
+
+/// What is shown where nobody asked for anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unasked {
+    /// A command says itself what happened.
+    Nothing,
+    /// A server runs for long, and what went wrong meanwhile is in its log alone.
+    Warnings,
+}
+
+impl Unasked {
+    pub(crate) fn of(command: &Command) -> Unasked {
+        match command {
+            Command::Serve(_) => Unasked::Warnings,
+            _ => Unasked::Nothing,
+        }
+    }
+}
+
 /// Starts tracing if it was asked for: by `-v` (debug), `-vv` (trace), or in detail by `RUST_LOG`. Otherwise costs
 /// nothing.
-pub(crate) fn start(verbose: u8) {
+pub(crate) fn start(verbose: u8, unasked: Unasked) {
     let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = match (wanted, verbose) {
         (Some(filter), _) => filter,
-        (None, 0) => return,
+        (None, 0) if unasked == Unasked::Nothing => return,
+        (None, 0) => "warn".to_owned(),
         (None, 1) => "info,everturn=debug".to_owned(),
         (None, _) => "info,everturn=trace".to_owned(),
     };

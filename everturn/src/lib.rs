@@ -1,6 +1,7 @@
 //! A message-passing actor hypervisor whose containers never lose their state.
 //!
-//! Layer 4, the face: what a host needs, in one place, and nothing of its own.
+//! Layer 4, the face: what a host needs, in one place, and nothing of its own but the joint between a hypervisor and the
+//! drivers.
 //!
 //! A [`Hypervisor`] runs containers: actors that talk only by messages. Each message is one turn, and a turn's effects
 //! happen all or not at all; what a turn did is in the [`Store`] before any of its outputs leaves. A JavaScript
@@ -33,6 +34,9 @@
 pub mod address {
     pub use everturn_dag::address::{DAG_CBOR, RAW, node_cid, raw_cid};
 }
+
+#[cfg(feature = "http")]
+pub mod http;
 
 /// JavaScript containers.
 pub mod js {

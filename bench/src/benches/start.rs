@@ -34,7 +34,7 @@ pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
 }
 
 /// The program that was built with this one.
-fn program() -> Result<PathBuf, Failure> {
+pub(super) fn program() -> Result<PathBuf, Failure> {
     let own = std::env::current_exe()?;
     let program = own.with_file_name(format!("everturn{}", std::env::consts::EXE_SUFFIX));
     match program.exists() {

@@ -17,9 +17,17 @@ use crate::session::{Folder, Session};
 
 /// Whether an edited program may take the place of the one that the folder runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Edited {
+pub(super) enum Edited {
     IsLoaded,
-    IsRefused,
+    /// By this command, which could have been told to load it.
+    IsRefusedBy(&'static str),
+}
+
+impl Edited {
+    /// As the option --reload of a command says.
+    pub(super) fn by(reload: bool, command: &'static str) -> Edited {
+        if reload { Edited::IsLoaded } else { Edited::IsRefusedBy(command) }
+    }
 }
 
 pub(crate) async fn run(
@@ -28,7 +36,7 @@ pub(crate) async fn run(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let program = Program::read(&arguments.file)?;
-    let edited = if arguments.reload { Edited::IsLoaded } else { Edited::IsRefused };
+    let edited = Edited::by(arguments.reload, "run");
     let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Message>, Failure>>()?;
     let session = Session::open(globals, Folder::MayBeNew, output).await?;
     let note = Note::in_folder(&globals.data);
@@ -47,7 +55,8 @@ fn encode(data: &Ipld) -> Result<Message, Failure> {
     Ok(Message { data, ..Message::default() })
 }
 
-async fn begin_or_wake(
+/// Begins the program in a new folder; in another it goes on, if it is that program.
+pub(super) async fn begin_or_wake(
     session: &Session,
     program: &Program,
     note: &Note,
@@ -63,11 +72,11 @@ async fn begin_or_wake(
     match edited {
         _ if known.is(program) => Ok(()),
         Edited::IsLoaded => load(session, program, note).await,
-        Edited::IsRefused => Err(refusal(program, &known)),
+        Edited::IsRefusedBy(command) => Err(refusal(program, &known, command)),
     }
 }
 
-fn refusal(program: &Program, known: &Known) -> Failure {
+fn refusal(program: &Program, known: &Known, command: &str) -> Failure {
     let name = &program.name;
     let runs = match known {
         Known::Nothing => "this data folder was begun without a program file".to_owned(),
@@ -81,7 +90,7 @@ fn refusal(program: &Program, known: &Known) -> Failure {
         return Failure::Usage(format!("{runs}; --data DIR begins {name} in another folder"));
     }
     Failure::Usage(format!(
-        "{runs}; `everturn run --reload {name}` (or `everturn load {name}`) evaluates it in the living heap, \
+        "{runs}; `everturn {command} --reload {name}` (or `everturn load {name}`) evaluates it in the living heap, \
          --data DIR chooses another folder"
     ))
 }

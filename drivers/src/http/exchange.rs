@@ -159,6 +159,10 @@ impl Exchange {
                 error!(target: "everturn::http", %method, url, kind = ?exception.kind, "{text}\n{stack}");
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "")
             }
+            Failure::Unanswered(why) => {
+                error!(target: "everturn::http", %method, url, "no answer: {why}");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+            }
             Failure::Busy => busy("too much is waiting"),
             Failure::TooLarge(why) => {
                 debug!(target: "everturn::http", url, why, "refused");

@@ -36,6 +36,9 @@ pub enum Failure {
     /// Too much is waiting already; it may be tried again: 503.
     #[error("too much is waiting")]
     Busy,
+    /// There is no answer and there will be none: 500.
+    #[error("{0}")]
+    Unanswered(String),
     /// The request is larger than a message may be: 413.
     #[error("the request is too large: {0}")]
     TooLarge(String),

@@ -122,6 +122,7 @@ async fn what_went_wrong_inside_stays_inside() {
         (answer(200, &[("a b", "hunter2")], ""), 500),
         (answer(200, &[("a", "hunter2\r\nb: c")], ""), 500),
         (Ok(everturn_dag::Ipld::String("hunter2".to_owned())), 500),
+        (Err(Failure::Unanswered("hunter2".to_owned())), 500),
         (Err(Failure::TooLarge("hunter2".to_owned())), 413),
     ];
     for (answer, status) in cases {

@@ -1,0 +1,100 @@
+//! `everturn serve FILE`: a program in front of which HTTP is spoken.
+
+use std::sync::Arc;
+
+use everturn::HypervisorError;
+use everturn::http::{Failure as ServingFailure, Served, Server};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::json;
+
+use super::run::{Edited, begin_or_wake};
+use crate::arguments::{Globals, ServeArguments};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::program::{Note, Program};
+use crate::session::{Folder, Session};
+use crate::signals::{Signals, unless_signalled};
+
+/// Descriptors that are not for connections: the store's files, ours, and some to spare.
+const DESCRIPTORS_KEPT: u64 = 256;
+
+pub(crate) async fn run(
+    globals: &Globals,
+    arguments: &ServeArguments,
+    output: &Arc<Output>,
+) -> Result<Exit, Failure> {
+    let program = Program::read(&arguments.file)?;
+    make_room_for_connections(arguments.settings().connections_max as u64)?;
+    // First what can fail without a trace: nothing is begun for a server that cannot listen.
+    let server = listen(arguments).await?;
+    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    let note = Note::in_folder(&globals.data);
+    let served = async {
+        let edited = Edited::by(arguments.reload, "serve");
+        let begun = begin_or_wake(&session, &program, &note, edited);
+        unless_signalled(&session.hypervisor, begun).await?;
+        serve(server, &session, arguments, output).await
+    };
+    let served = served.await;
+    session.close(served).await
+}
+
+async fn listen(arguments: &ServeArguments) -> Result<Server, Failure> {
+    let mut server = Server::bind(&arguments.address, arguments.settings()).await?;
+    if let Some(tls) = arguments.tls() {
+        server = server.with_tls(&tls)?;
+    }
+    if let Some(admin) = &arguments.admin {
+        server = server.with_admin(admin).await?;
+    }
+    Ok(server)
+}
+
+async fn serve(
+    server: Server,
+    session: &Session,
+    arguments: &ServeArguments,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let mut signals = Signals::take()?;
+    say_where(&server, arguments, output);
+    let inside = Arc::new(Served::new(session.hypervisor.clone(), session.main));
+    let stop = async move {
+        signals.next().await;
+        signals.end_at_the_next();
+    };
+    match server.serve(inside, stop).await {
+        Ok(()) => Ok(Exit::Success),
+        Err(ServingFailure::Stopped(why)) => Err(Failure::Hypervisor(HypervisorError::Stopped(why))),
+        Err(other) => Err(Failure::Hypervisor(HypervisorError::Stopped(other.to_string()))),
+    }
+}
+
+fn say_where(server: &Server, arguments: &ServeArguments, output: &Output) {
+    let scheme = if arguments.tls().is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", server.address());
+    let admin = server.admin_address().map(|address| format!("http://{address}"));
+    let told = admin.as_ref().map(|admin| format!(", health and metrics on {admin}/-/")).unwrap_or_default();
+    output.say(
+        &format!("listening on {url}{told}"),
+        || json!({"event": "listening", "url": url, "admin": admin}),
+    );
+}
+
+/// Asks the system for descriptors enough: a store that cannot open a file for want of one would end the server.
+fn make_room_for_connections(connections_max: u64) -> Result<(), Failure> {
+    let wanted = connections_max + DESCRIPTORS_KEPT;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(std::io::Error::from)?;
+    if soft >= wanted {
+        return Ok(());
+    }
+    if hard < wanted {
+        return Err(Failure::Usage(format!(
+            "{connections_max} connections need {wanted} open files, and the system grants {hard}; lower \
+             --connections-max or raise `ulimit -n`"
+        )));
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map_err(std::io::Error::from)?;
+    Ok(())
+}
