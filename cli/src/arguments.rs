@@ -167,6 +167,9 @@ Example:
   everturn import --data elsewhere state.car")]
     Import(ImportArguments),
 
+    /// Take instances of everturn:data out as text, or in
+    Data(DataArguments),
+
     /// Print what this program is made of
     ///
     /// The engine's address tells which heaps run on it: a heap stays with the engine that wrote it.
@@ -249,6 +252,68 @@ pub(crate) struct ExportArguments {
     /// Everything that is needed to go on bit for bit: all containers, queues and the clock
     #[arg(long)]
     pub(crate) checkpoint: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArguments {
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Print instances, one a line
+    ///
+    /// Lines of JSON name model, id and fields; references are ids. CSV is of one model, with its fields' names on the first line.
+    #[command(after_long_help = "\
+Examples:
+  everturn data export --data demo > all.jsonl
+  everturn data export --data demo --format csv --model Person")]
+    Export(DataExport),
+
+    /// Take instances in: all that a file has, or none
+    ///
+    /// The models have to be defined. Each row is checked as create() would check it; ids tie the rows of a file together, and the
+    /// instances get ids of their own.
+    #[command(after_long_help = "\
+Examples:
+  everturn data import --data demo all.jsonl
+  everturn data import --data demo --format csv --model Person people.csv")]
+    Import(DataImport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataExport {
+    /// How rows are written
+    #[arg(long, value_enum, default_value_t = RowFormat::Json, requires_if("csv", "model"))]
+    pub(crate) format: RowFormat,
+
+    /// Instances of this model alone
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataImport {
+    /// The file to read
+    pub(crate) file: PathBuf,
+
+    /// How rows are written
+    #[arg(long, value_enum, default_value_t = RowFormat::Json, requires_if("csv", "model"))]
+    pub(crate) format: RowFormat,
+
+    /// The model of the rows of CSV
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+}
+
+/// How instances are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// A line of JSON for each
+    Json,
+    /// Comma separated values
+    Csv,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod completions;
+mod data;
 mod eval;
 mod export;
 mod import;
@@ -39,6 +40,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Arc<Output>) -> Result<Ex
         Command::Backup(backup) => backup::run(&globals, &backup, output).await,
         Command::Export(export) => export::run(&globals, &export, output).await,
         Command::Import(import) => import::run(&globals, &import, output).await,
+        Command::Data(data) => data::run(&globals, &data, output).await,
         Command::Version => version::run(output).await,
         Command::Completions { shell } => completions::run(shell),
     }

@@ -34,7 +34,22 @@ macro_rules! stories {
     };
 }
 
-stories![models, types, relations, queries, rows, branches, schema, errors, exchange, nodb];
+stories![models, types, relations, queries, rows, branches, schema, errors, exchange];
+
+/// Its names, and each thing that was wrong with it.
+#[test]
+fn nodb_is_as_it_was_where_it_was_right() {
+    tell("nodb", include_str!("data/nodb.js"));
+}
+
+#[test]
+fn fields_are_completed_at_the_prompt() {
+    let mut world = World::new("");
+    world.eval(TOOLS);
+    world.eval("var P = model('P', { nickname: string() }, { nicely() {} }), p = P.create();");
+    assert_eq!(world.complete("p.nic"), ["nicely", "nickname"]);
+    assert_eq!(world.complete("P.group"), ["groupBy"]);
+}
 
 /// Random schemas, changes, branches, definitions and queries against plain rows, with all of it compared after every turn. A turn that
 /// throws in the middle leaves nothing; restarts may come between any two.

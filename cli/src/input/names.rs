@@ -10,7 +10,8 @@ use rustyline::{Context, Helper};
 pub(crate) type Names = Box<dyn Fn(&str) -> Vec<String> + Send>;
 
 /// The shell's own commands, as they are typed.
-pub(crate) const COMMANDS: [&str; 7] = [".exit", ".heap", ".help", ".load", ".ports", ".root", ".undo"];
+pub(crate) const COMMANDS: [&str; 9] =
+    [".exit", ".heap", ".help", ".load", ".models", ".ports", ".root", ".schema", ".undo"];
 
 /// What the editor asks about the text being typed.
 pub(super) struct Assistant {

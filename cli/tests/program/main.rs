@@ -3,6 +3,7 @@
 mod archives;
 mod commands;
 mod crash;
+mod data;
 mod errors;
 mod json;
 mod serve;

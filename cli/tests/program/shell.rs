@@ -134,7 +134,9 @@ fn the_shells_own_commands_answer() {
     assert_eq!(ran.answers()[1], world.root());
     assert!(ran.answers()[2].starts_with("heap  "), "{ran:?}");
     assert!(ran.err.contains("no ports"), "{ran:?}");
-    for command in [".exit", ".heap", ".help", ".load FILE", ".ports", ".root", ".undo"] {
+    for command in
+        [".exit", ".heap", ".help", ".load FILE", ".models", ".ports", ".root", ".schema M", ".undo"]
+    {
         assert!(ran.out.contains(command), "{command} is missing: {ran:?}");
     }
 }

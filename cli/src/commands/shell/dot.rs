@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Shell, Waited};
 use crate::commands::backup::backup;
+use crate::commands::data::TOOLS;
 use crate::commands::load::load;
 use crate::commands::say_root;
 use crate::exit::Exit;
@@ -19,8 +20,10 @@ const HELP: &str = "\
 .heap       what the container costs in memory
 .help       this list
 .load FILE  evaluate a file in the living heap, as one turn
+.models     the models of everturn:data, with how many instances they have
 .ports      the container's ports, and where they lead
 .root       the state root: the address of all that the container is
+.schema M   the fields of a model
 .undo       take back the last line (up to 100, also of earlier sessions)
 Ctrl-C clears a line, discards a turn that is running, and leaves at an empty line.";
 
@@ -31,8 +34,10 @@ pub(super) enum Dot {
     Heap,
     Help,
     Load(PathBuf),
+    Models,
     Ports,
     Root,
+    Schema(String),
     Undo,
     Unknown(String),
 }
@@ -54,8 +59,10 @@ pub(super) fn parse(line: &str) -> Option<Dot> {
         ("heap", "") => Dot::Heap,
         ("help", "") => Dot::Help,
         ("load", file) if !file.is_empty() => Dot::Load(file.into()),
+        ("models", "") => Dot::Models,
         ("ports", "") => Dot::Ports,
         ("root", "") => Dot::Root,
+        ("schema", model) if !model.is_empty() => Dot::Schema(model.to_owned()),
         ("undo", "") => Dot::Undo,
         _ => Dot::Unknown(line.to_owned()),
     })
@@ -90,6 +97,11 @@ impl Shell<'_> {
             Dot::Root => self.root().await?,
             Dot::Heap => self.heap().await?,
             Dot::Ports => self.ports().await?,
+            Dot::Models => self.evaluate(&format!("{TOOLS}?.models() ?? 'no models'")).await?,
+            Dot::Schema(model) => {
+                let named = format!("{TOOLS}?.schema({}) ?? 'no models'", json!(model));
+                self.evaluate(&named).await?;
+            }
             Dot::Undo => self.undo().await?,
             Dot::Load(file) => self.load(&file).await?,
         }
