@@ -4,7 +4,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use everturn::js::JsType;
 use everturn::wasm::WasmType;
@@ -95,7 +94,7 @@ impl Session {
 
     async fn on(builder: Builder, engine: JsType, output: &Arc<Output>) -> Result<Session, Failure> {
         let lines = output.clone();
-        let builder = builder.clock(now_ms).on_line(move |line| lines.line(line));
+        let builder = builder.clock(everturn::clock::now_ms).on_line(move |line| lines.line(line));
         let builder = builder.register_container(JS, engine.clone());
         let hypervisor = builder.register_container(WASM, WasmType::beside(&engine)).build().await?;
         Ok(Session { hypervisor, engine, main: ContainerId::root(MAIN) })
@@ -106,8 +105,10 @@ impl Session {
         Ok(self.hypervisor.inspect().await?.iter().any(|container| container.id == self.main))
     }
 
-    /// Makes the container if it is not there; a new one begins with this program.
+    /// Makes the container if it is not there; a new one begins with this program. From now on timers come when they are due.
     pub(crate) async fn begin(&self, program: &Code) -> Result<Begun, Failure> {
+        // It ends with the hypervisor.
+        drop(everturn::clock::keep(&self.hypervisor));
         if self.is_alive().await? {
             return Ok(Begun::Restored);
         }
@@ -161,10 +162,4 @@ pub(crate) fn is_empty(folder: &Path) -> Result<bool, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) => Err(Failure::reading(folder, error)),
     }
-}
-
-/// The wall clock, in milliseconds since 1970.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -35,7 +35,7 @@ const SHIM_UNITS: [&str; 11] = [
 ];
 
 /// The prelude, in the order in which it runs.
-const PRELUDE: [&str; 10] = [
+const PRELUDE: [&str; 11] = [
     "inspect.js",
     "cid.js",
     "text.js",
@@ -46,6 +46,7 @@ const PRELUDE: [&str; 10] = [
     "names.js",
     "calls.js",
     "requests.js",
+    "timers.js",
 ];
 
 /// The modules that a program may import, and those that they are made of, without the `everturn:` of their names. They are text in the

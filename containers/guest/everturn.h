@@ -27,6 +27,9 @@ EVERTURN_ENTRY(everturn_exception) void everturn_exception(uint32_t len);
 /* What a bound port led to is gone; everturn_message_from names the port. */
 EVERTURN_ENTRY(everturn_close) void everturn_close(uint32_t len);
 
+/* A timer is due; the input is what it was set with. */
+EVERTURN_ENTRY(everturn_timer) void everturn_timer(uint32_t len);
+
 /* Calls. Data are one dag-cbor value; a negative answer is a refusal's code. */
 
 typedef int32_t everturn_port; /* good for one turn */
@@ -52,6 +55,7 @@ enum everturn_refusal {
   EVERTURN_NOT_OVER_CHANNEL = -16,
   EVERTURN_QUEUE_FULL = -17,
   EVERTURN_OUTBOX_FULL = -18,
+  EVERTURN_TOO_MANY_TIMERS = -19,
 };
 
 /* Bounds of a child that its creator may lower. */
@@ -65,6 +69,7 @@ enum everturn_limit {
   EVERTURN_OUTBOX_BYTES_MAX = 7,
   EVERTURN_QUEUE_PLACES_MAX = 8,
   EVERTURN_DEPTH_MAX = 9,
+  EVERTURN_TIMERS_MAX = 10,
 };
 
 EVERTURN_CALL(input) int32_t everturn_input(void *into, uint32_t offset, uint32_t room);
@@ -97,6 +102,10 @@ EVERTURN_CALL(channel) everturn_port everturn_channel(void);
 EVERTURN_CALL(id) int32_t everturn_id(uint8_t into[64]);
 EVERTURN_CALL(date) double everturn_date(void);
 EVERTURN_CALL(ticks) int64_t everturn_ticks(void);
+/* Milliseconds after the turn's date, and again after each `every`, unless that is 0. Answers the timer's number. */
+EVERTURN_CALL(timer_set) int64_t everturn_timer_set(uint64_t delay, uint64_t every, const void *data, uint32_t len);
+EVERTURN_CALL(timer_cancel) int32_t everturn_timer_cancel(uint64_t timer);
+
 EVERTURN_CALL(refusal) int32_t everturn_refusal(int32_t code, char *into, uint32_t room);
 
 /* Help that everturn.c brings: a heap, and the forms of dag-cbor that small programs need. */

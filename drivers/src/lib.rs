@@ -8,4 +8,6 @@
 //! 2. Nothing leaves before the turn that made it is durable: a driver waits for that, and never answers ahead of it.
 //! 3. Nothing that a stranger sends makes a driver panic or ends it.
 
+pub mod clock;
+#[cfg(feature = "http")]
 pub mod http;

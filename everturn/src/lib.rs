@@ -30,6 +30,8 @@
 //! # }
 //! ```
 
+pub mod clock;
+
 /// Content addresses.
 pub mod address {
     pub use everturn_dag::address::{DAG_CBOR, RAW, node_cid, raw_cid};
@@ -67,11 +69,11 @@ pub use everturn_dag::references::Audit;
 pub use everturn_dag::{Backend, Base, Cid, DiskStore, Ipld, MemoryStore, NodeError, Store, StoreError};
 pub use everturn_exo_interface::{
     ContainerType, Exception, ExceptionKind, Fields, Footprint, Handle, Limit, Limits, LogLevel, OwnLimits,
-    Refusal, Turn,
+    Refusal, TimerId, Turn,
 };
 pub use everturn_hypervisor::{
-    ArchiveError, Budget, Builder, Exported, Hypervisor, HypervisorError, ImportLimits, Inspection, Line,
-    Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check, import_car,
+    ArchiveError, Budget, Builder, DueTimers, Exported, Hypervisor, HypervisorError, ImportLimits,
+    Inspection, Line, Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check, import_car,
 };
 pub use everturn_port_manager::{
     ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Source, Ticks,

@@ -7,6 +7,7 @@
 //! 3. Ticks never go back, not even with a turn that is discarded.
 //! 4. A collection follows the turn that made it due at once, so no commit falls between.
 
+mod record;
 mod stepped;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -16,15 +17,15 @@ use std::sync::atomic::AtomicBool;
 use everturn_port_manager::{
     Bindings, ContainerId, Delivery, Gauge, Kind, Loose, PortId, PortManager, PortName, Source, Ticks,
 };
-use serde::{Deserialize, Serialize};
 
+pub use record::RuntimeRecord;
 use stepped::within;
 pub use stepped::{Done, Life, Stepped};
 
 use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live, live_reusing};
 use crate::{
-    Container, ContainerType, Exception, ExceptionKind, ExoError, Input, OwnLimits, StateWriter, Turn,
-    TypeContext, Verdict,
+    Container, ContainerType, Effect, Exception, ExceptionKind, ExoError, Input, OwnLimits, StateWriter,
+    TimerId, Timers, Turn, TypeContext, Verdict,
 };
 
 /// When savepoints are taken. Never part of an outcome, only of its cost.
@@ -41,37 +42,6 @@ const SPAN_BYTES_MAX: usize = 1 << 20;
 
 /// Records of whose memory is kept for those to come, at most.
 const SPARE_MAX: usize = 16;
-
-/// What is durable of an exo-interface beside the container's own state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuntimeRecord {
-    /// The container's type.
-    #[serde(rename = "type")]
-    pub container_type: Arc<str>,
-    /// Who owns it, as it knows itself; `None` is the host.
-    pub parent: Option<ContainerId>,
-    /// Who bound the port to it last; `None` is the host. It learns of that at the ticks in `moves`.
-    pub holder: Option<ContainerId>,
-    /// Parents to be, each from a delivery tick on.
-    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
-    pub moves: VecDeque<(Ticks, ContainerId)>,
-    /// How far from a root it was made.
-    pub depth: u32,
-    /// What it has burnt in its life.
-    #[serde(default)]
-    pub burnt: u64,
-    /// What was lowered for it, and for whoever made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lowered: Option<Arc<OwnLimits>>,
-    /// Its logical time.
-    pub ticks: Ticks,
-    /// The newest date that it saw, in milliseconds since 1970.
-    pub date_ms: u64,
-    /// Whether its creation turn is done.
-    pub born: bool,
-    /// Ports, queues, nonce. A turn reads them while it runs.
-    pub ports: Arc<PortManager>,
-}
 
 /// A turn that was done, kept until the next savepoint.
 #[derive(Debug)]
@@ -141,6 +111,7 @@ impl ExoInterface {
             depth: creator.map_or(0, |(_, depth)| depth.saturating_add(1)),
             burnt: 0,
             lowered: None,
+            timers: None,
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: false,
@@ -209,6 +180,22 @@ impl ExoInterface {
     /// The names of ports that are not as they were committed last.
     pub fn take_touched_ports(&mut self) -> BTreeSet<PortName> {
         Arc::make_mut(&mut self.record.ports).take_touched()
+    }
+
+    fn timers_mut(&mut self) -> &mut Timers {
+        self.changed = true;
+        self.record.timers.get_or_insert_default()
+    }
+
+    /// When its first timer is due, in milliseconds since 1970.
+    pub fn first_due_ms(&self) -> Option<u64> {
+        self.record.timers.as_ref()?.first_due_ms()
+    }
+
+    /// Takes the data of the first timer that is due by now.
+    pub fn take_due(&mut self, now_ms: u64) -> Option<Vec<u8>> {
+        self.first_due_ms().filter(|due_ms| *due_ms <= now_ms)?;
+        self.timers_mut().take_due(now_ms)
     }
 
     /// Gives it to another owner: its port was moved. It learns of it with the first delivery at `from` or later.
@@ -457,6 +444,8 @@ impl ExoInterface {
                 Input::Collect | Input::Postpone | Input::Complete(_) => Ticks::ZERO,
             },
             fuel,
+            timers: self.record.timers.as_ref().map_or(0, |timers| timers.len()),
+            next_timer: self.record.timers.as_ref().map_or(TimerId(0), |timers| timers.next()),
         }
     }
 
@@ -542,6 +531,11 @@ impl ExoInterface {
     fn bind(&mut self, bindings: Bindings, stepped: &Stepped, hand: &mut Loose, lookahead: Ticks) {
         for effect in stepped.outcome.iter().flat_map(|done| done.effects.iter()) {
             effect.made().for_each(|port| hand.put(port));
+            match effect {
+                Effect::After { id, timer } => self.timers_mut().set(*id, timer.clone()),
+                Effect::Cancel { timer } => self.timers_mut().cancel(*timer),
+                _ => {}
+            }
         }
         self.ports_mut().apply(bindings, hand, stepped.ticks.after(lookahead));
     }

@@ -13,6 +13,7 @@ mod exo;
 mod limits;
 mod refusal;
 mod state;
+mod timers;
 mod turn;
 
 pub use container::{Container, ContainerType, Fields, Footprint, Input, TypeContext};
@@ -21,6 +22,7 @@ pub use exo::{Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surround
 pub use limits::{Limit, Limits, OwnLimits, lower};
 pub use refusal::Refusal;
 pub use state::{BlockReader, BlockWriter, StateReader, StateWriter};
+pub use timers::{Timer, TimerId, Timers};
 pub use turn::{Creation, Effect, Effects, Gauges, Handle, LogLevel, Minted, Sending, Target, Turn, Verdict};
 
 /// Why the host could not go on with a container. Never caused by what a guest does.

@@ -35,6 +35,8 @@ pub struct Limits {
     /// What one turn may let out, in bytes: data of messages and creations, lines, its answer; 64 MiB by default. Past it
     /// [`OutboxFull`](crate::Refusal::OutboxFull).
     pub outbox_bytes_max: u64,
+    /// Timers that one container may have; 10,000 by default. Past it [`TooManyTimers`](crate::Refusal::TooManyTimers).
+    pub timers_max: usize,
     /// How far from a root a container may be made; a root is at 0; 1,000 by default. Past it
     /// [`TooDeep`](crate::Refusal::TooDeep).
     pub depth_max: u32,
@@ -61,6 +63,7 @@ impl Default for Limits {
             ports_max: 100_000,
             effects_max: 100_000,
             outbox_bytes_max: 64 << 20,
+            timers_max: 10_000,
             depth_max: 1_000,
             queue_places_max: 4_096,
             container_fuel: u64::MAX,
@@ -94,6 +97,8 @@ pub enum Limit {
     QueuePlacesMax = 8,
     /// [`Limits::depth_max`].
     DepthMax = 9,
+    /// [`Limits::timers_max`].
+    TimersMax = 10,
 }
 
 impl fmt::Display for Limit {
@@ -104,7 +109,7 @@ impl fmt::Display for Limit {
 
 impl Limit {
     /// Every one, by code.
-    pub const ALL: [Limit; 9] = [
+    pub const ALL: [Limit; 10] = [
         Limit::TurnFuel,
         Limit::ContainerFuel,
         Limit::HeapBytesMax,
@@ -114,6 +119,7 @@ impl Limit {
         Limit::OutboxBytesMax,
         Limit::QueuePlacesMax,
         Limit::DepthMax,
+        Limit::TimersMax,
     ];
 
     /// The number by which a guest names it.
@@ -133,6 +139,7 @@ impl Limit {
             Limit::OutboxBytesMax => "outbox_bytes_max",
             Limit::QueuePlacesMax => "queue_places_max",
             Limit::DepthMax => "depth_max",
+            Limit::TimersMax => "timers_max",
         }
     }
 
@@ -166,6 +173,7 @@ impl Limits {
             Limit::OutboxBytesMax => self.outbox_bytes_max,
             Limit::QueuePlacesMax => self.queue_places_max,
             Limit::DepthMax => self.depth_max.into(),
+            Limit::TimersMax => self.timers_max as u64,
         }
     }
 
@@ -183,6 +191,7 @@ impl Limits {
             Limit::OutboxBytesMax => self.outbox_bytes_max = most,
             Limit::QueuePlacesMax => self.queue_places_max = most,
             Limit::DepthMax => self.depth_max = u32::try_from(most).unwrap_or(u32::MAX),
+            Limit::TimersMax => self.timers_max = count,
         }
         self
     }

@@ -61,11 +61,14 @@ pub enum Refusal {
     /// The turn has let out as many bytes as it may.
     #[error("this turn has sent, answered and written as many bytes as a turn may let out")]
     OutboxFull = 18,
+    /// The container has as many timers as it may.
+    #[error("this container has as many timers as it may have; cancel some")]
+    TooManyTimers = 19,
 }
 
 impl Refusal {
     /// Every refusal, by code.
-    pub const ALL: [Refusal; 18] = [
+    pub const ALL: [Refusal; 19] = [
         Refusal::InvalidPort,
         Refusal::NotBound,
         Refusal::NameInUse,
@@ -84,6 +87,7 @@ impl Refusal {
         Refusal::NotOverChannel,
         Refusal::QueueFull,
         Refusal::OutboxFull,
+        Refusal::TooManyTimers,
     ];
 
     /// The number that a guest gets, negated.

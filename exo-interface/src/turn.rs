@@ -8,6 +8,7 @@
 //! 3. Run again, a turn gets the answers of its first run and has no effects; a call that differs is an error.
 
 mod effect;
+mod later;
 mod record;
 mod reply;
 mod send;
@@ -23,7 +24,7 @@ use everturn_port_manager::{
 pub use effect::{Creation, Effect, Effects, Gauges, LogLevel, Minted, Sending, Target};
 pub(crate) use record::{Answer, Emptied, Record};
 
-use crate::{Exception, Limit, Limits, OwnLimits, Refusal};
+use crate::{Exception, Limit, Limits, OwnLimits, Refusal, TimerId};
 use record::{Call, Mode};
 
 /// A turn-scoped number for a port.
@@ -64,6 +65,9 @@ pub(crate) struct Facts {
     pub(crate) window_end: Ticks,
     /// What a replay must see again, and what the turn may burn.
     pub(crate) fuel: u64,
+    /// How many timers it has, and the number of the next.
+    pub(crate) timers: usize,
+    pub(crate) next_timer: TimerId,
 }
 
 /// One turn of one container.
@@ -547,6 +551,8 @@ impl Default for Facts {
             limits: Limits::default(),
             window_end: Ticks::ZERO,
             fuel: 0,
+            timers: 0,
+            next_timer: TimerId(0),
         }
     }
 }

@@ -9,6 +9,8 @@ use everturn_dag::{Cid, MemoryStore, Store};
 use everturn_exo_interface::{ContainerType, Limit, Limits, OwnLimits};
 use everturn_port_manager::Ticks;
 
+use tokio::sync::watch;
+
 use crate::checkpoint::Parts;
 use crate::committer::{Committer, Observer};
 use crate::configuration::Configuration;
@@ -206,12 +208,13 @@ impl Builder {
         if let Some(checkpoint) = &self.checkpoint {
             writer.resume(&types, checkpoint)?;
         }
-        let back = Back { store: Arc::downgrade(&store), arrivals };
+        let (due, next_timer) = watch::channel(None);
+        let back = Back { store: Arc::downgrade(&store), arrivals, next_timer };
         let failure: Arc<OnceLock<String>> = Arc::default();
         let (commands, inbox) = channel();
         let (commits, outbox) = sync_channel(1);
         let runner = Runner::new(store.clone(), types.clone(), self.settings, &self.type_limits);
-        let core = Core::open(runner, failure.clone(), commits)?;
+        let core = Core::open(runner, failure.clone(), commits, due)?;
         let interrupt = core.interrupt();
         let committer = Committer { writer, observer: self.observer, failure: failure.clone() };
         let to_core = commands.clone();

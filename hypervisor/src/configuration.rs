@@ -28,6 +28,7 @@ pub(crate) struct Configuration {
     container_fuel: u64,
     outbox_bytes_max: u64,
     containers_max: u64,
+    timers_max: u64,
     /// What types have in place of these.
     types: BTreeMap<String, OwnLimits>,
 }
@@ -54,6 +55,7 @@ impl Configuration {
             queue_places_max,
             container_fuel,
             containers_max,
+            timers_max,
         } = settings.limits;
         Configuration {
             lookahead: settings.lookahead,
@@ -69,6 +71,7 @@ impl Configuration {
             container_fuel,
             outbox_bytes_max,
             containers_max,
+            timers_max: timers_max as u64,
             types: types.clone(),
         }
     }
@@ -97,7 +100,7 @@ impl Configuration {
         }
     }
 
-    fn fields(&self) -> [(&'static str, Fact<'_>); 14] {
+    fn fields(&self) -> [(&'static str, Fact<'_>); 15] {
         let Configuration {
             lookahead,
             turn_cost,
@@ -112,6 +115,7 @@ impl Configuration {
             container_fuel,
             outbox_bytes_max,
             containers_max,
+            timers_max,
             types,
         } = self;
         [
@@ -128,6 +132,7 @@ impl Configuration {
             ("container_fuel", Fact::Number(*container_fuel)),
             ("outbox_bytes_max", Fact::Number(*outbox_bytes_max)),
             ("containers_max", Fact::Number(*containers_max)),
+            ("timers_max", Fact::Number(*timers_max)),
             ("limits of types", Fact::Types(types)),
         ]
     }

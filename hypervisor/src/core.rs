@@ -9,6 +9,7 @@
 //! Knows no clock: a batch is cut when the committer is free and there is nothing better to do, or when it has
 //! grown large.
 
+mod alarms;
 mod answers;
 mod effects;
 mod requests;
@@ -26,7 +27,9 @@ use std::sync::{Arc, OnceLock, RwLock};
 use everturn_dag::{Batch, Space, StoreError};
 use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
 use everturn_port_manager::{ContainerId, Gauge, Loose, Ordered, Port, PortId, ReceiptId, Taken, Ticks};
+use tokio::sync::watch;
 
+use alarms::Alarms;
 pub(crate) use answers::Awaited;
 pub(crate) use requests::{Command, Joined};
 use residents::Residents;
@@ -109,6 +112,7 @@ pub(crate) struct Core {
     /// Hosts that wait for an answer which was not given in the turn of their message, by their end of its channel.
     /// Nothing depends on whether one is there: after a restart none is.
     listeners: BTreeMap<PortId, Reply<Vec<u8>>>,
+    alarms: Alarms,
     pending: Vec<Pending>,
     /// Nothing later than this runs.
     hold: Ticks,
@@ -150,6 +154,7 @@ impl Core {
         runner: Runner,
         failure: Arc<OnceLock<String>>,
         commits: SyncSender<Commit>,
+        next_timer: watch::Sender<Option<u64>>,
     ) -> Result<Core, HypervisorError> {
         let clock = match runner.store.get(Space::Meta, keys::CLOCK)? {
             Some(bytes) => keys::decode("the clock", &bytes)?,
@@ -170,6 +175,7 @@ impl Core {
             receipts: BTreeMap::new(),
             next_receipt: 0,
             listeners: BTreeMap::new(),
+            alarms: Alarms::new(next_timer),
             pending: Vec::new(),
             hold: Ticks::MAX,
             allowance: None,
@@ -207,6 +213,7 @@ impl Core {
             exo.ports_mut().take_rebound();
             exo.ports_read();
             self.schedule.extend(exo.ports().next().map(|head| (head.at, *id)));
+            self.alarms.note(*id, exo.first_due_ms());
         }
         Ok(())
     }

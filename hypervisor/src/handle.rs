@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use everturn_dag::{Cid, Ipld, Store, StoreError};
 use everturn_exo_interface::{ContainerType, Footprint, Limit, OwnLimits};
 use everturn_port_manager::{ContainerId, Kind, Message, Ticks};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
 use crate::core::{Awaited, Command, Joined, Types};
+use crate::timers::DueTimers;
 use crate::writer::{Arrivals, Writer};
 use crate::{Budget, Builder, HypervisorError, Ran, Receipt};
 
@@ -29,18 +30,19 @@ pub struct Hypervisor {
     back: Back,
 }
 
-/// What a handle has of the writer's side. It does not keep the store open.
+/// What a handle has of those that run behind it. It does not keep the store open.
 #[derive(Clone)]
 pub(crate) struct Back {
     pub(crate) store: Weak<dyn Store>,
     pub(crate) arrivals: Arrivals,
+    pub(crate) next_timer: watch::Receiver<Option<u64>>,
 }
 
 /// The core's and the committer's, until they are waited for.
 type Threads = Arc<Mutex<Vec<JoinHandle<()>>>>;
 
 /// The way to the core. The last clone's end is the hypervisor's.
-struct Commands(Sender<Command>);
+pub(crate) struct Commands(pub(crate) Sender<Command>);
 
 impl Drop for Commands {
     fn drop(&mut self) {
@@ -363,6 +365,20 @@ impl Hypervisor {
     /// If the hypervisor has stopped.
     pub async fn inspect(&self) -> Result<Vec<Inspection>, HypervisorError> {
         self.ask(|reply| Command::Inspect { reply }).await
+    }
+
+    /// Says what time it is, in milliseconds since 1970: timers that are due by then become input of their containers, by
+    /// date. Resolves when that is durable. For a host that owns the time; [`Hypervisor::timers`] is for one that keeps it.
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped.
+    pub async fn fire_timers(&self, now_ms: u64) -> Result<(), HypervisorError> {
+        self.ask(|reply| Command::Fire { now_ms, reply }).await
+    }
+
+    /// What keeps the time for this hypervisor needs; it does not keep the hypervisor from ending.
+    pub fn timers(&self) -> DueTimers {
+        DueTimers { commands: Arc::downgrade(&self.commands), next_ms: self.back.next_timer.clone() }
     }
 
     /// Discards the turn that is running now, if it can be: its exception says that it was interrupted.

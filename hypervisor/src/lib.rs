@@ -22,6 +22,7 @@ mod port_map;
 mod receipt;
 mod restore;
 mod shards;
+mod timers;
 mod transfer;
 mod writer;
 
@@ -31,4 +32,5 @@ pub use check::check;
 pub use error::HypervisorError;
 pub use handle::{Hypervisor, Inspection};
 pub use receipt::{Budget, Line, Ran, Receipt, Sent};
+pub use timers::DueTimers;
 pub use transfer::import_car;

@@ -65,6 +65,7 @@ pub(crate) fn plan(
             depth,
             burnt: 0,
             lowered: None,
+            timers: None,
             ticks: Ticks::ZERO,
             date_ms: 0,
             born: true,

@@ -66,6 +66,8 @@ pub enum Kind {
     /// A message that asks for a thing as HTTP does: method, address, headers and body. Who makes no difference takes it as a
     /// message.
     Request,
+    /// A timer of the receiver's is due; `data` is what it was set with.
+    Timer,
     /// A turn that a message of the receiver's caused has failed; `data` describes it.
     Exception,
     /// Evaluate a line of a person's, answer with what it looks like (hosts only).

@@ -28,6 +28,7 @@ mod scale;
 mod seeds;
 mod stories;
 mod tidy;
+mod timers;
 mod turns;
 mod wasm;
 mod world;

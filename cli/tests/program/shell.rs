@@ -117,6 +117,24 @@ fn what_a_line_awaits_is_printed_when_it_comes() {
 }
 
 #[test]
+fn timers_come_also_after_a_kill() {
+    let world = World::new();
+    let mut shell = world.shell();
+    assert_eq!(shell.answer(), "Initialized session");
+    assert_eq!(shell.ask("setTimeout(() => print('rang'), 20);"), "1");
+    assert_eq!(shell.answer(), "rang");
+    shell.ask("var rung = 0, rings = (ms) => setTimeout(() => { rung++; }, ms); rings(1) + rings(600_000);");
+    shell.kill();
+    // Whether it came before the kill or after it, it came once.
+    let mut shell = world.shell();
+    assert_eq!(shell.answer(), "Restored session");
+    while shell.ask("rung") == "0" {}
+    assert_eq!(shell.ask("rung"), "1");
+    let ran = shell.end();
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""), "{ran:?}");
+}
+
+#[test]
 fn declarations_may_be_repeated_and_promises_awaited() {
     let ran = World::new().lines(&[
         "let a = 1; const b = 2; class C {}",

@@ -7,7 +7,7 @@
   const send = globalThis.send;
   const { Error, Promise } = globalThis;
   const then = Function.prototype.call.bind(Promise.prototype.then);
-  const calls = { __proto__: null };
+  const calls = { __proto__: null }, owing = { __proto__: null };
   let made = 0, owed = 0;
 
   async function call(port, data, options) {
@@ -38,6 +38,11 @@
 
   // What came out of the port of a call: its answer, its exception, or word that nobody will answer. False: it is none of ours.
   natives.settle = function (name, error, value) {
+    if (name in owing) { // whoever asked is gone
+      delete owing[name];
+      remove(name);
+      return true;
+    }
     const waiting = calls[name];
     if (waiting === undefined) return false;
     delete calls[name];
@@ -51,14 +56,21 @@
   natives.owe = function (promise, reply) {
     const name = `reply:${++owed}`;
     bind(name, reply);
-    then(promise, (answer) => {
-      send(reply, answer === undefined ? null : answer);
+    owing[name] = true;
+    const pay = (give) => (value) => {
+      if (!(name in owing)) return;
+      delete owing[name];
+      try {
+        give(value);
+      } catch (failed) { // it cannot be sent; or nobody can be told any more
+        try { fail(failed); } catch {}
+      }
       remove(name);
-    }, (reason) => {
-      reject(reply, reason instanceof Error ? { kind: "rejection", text: `${reason.name}: ${reason.message}`, stack: `${reason.stack}` }
-        : { kind: "rejection", text: natives.inspect(reason), stack: "" });
-      remove(name);
-    });
+    };
+    const fail = (reason) => reject(reply, reason instanceof Error
+      ? { kind: "rejection", text: `${reason.name}: ${reason.message}`, stack: `${reason.stack}` }
+      : { kind: "rejection", text: natives.inspect(reason), stack: "" });
+    then(promise, pay((answer) => send(reply, answer === undefined ? null : answer)), pay(fail));
   };
   for (const value of [call, nextTurn]) Object.defineProperty(globalThis, value.name, { value, writable: true, configurable: true });
 })

@@ -106,10 +106,15 @@ void program_message_done(JSContext *context)
     JS_FreeValue(context, reply_port);
 }
 
+static bool begins_with(Text text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return text.length > length && !memcmp(text.bytes, prefix, length);
+}
+
 static bool is_of_call(Text from)
 {
-    static const char prefix[] = "call:";
-    return from.length >= sizeof(prefix) && !memcmp(from.bytes, prefix, sizeof(prefix) - 1);
+    return begins_with(from, "call:") || begins_with(from, "reply:");
 }
 
 /* What came out of the port of a call settles its promise. `*settled` is false for any other port. */
@@ -217,6 +222,13 @@ JSValue program_request(JSContext *context, Reader *input)
     if (JS_IsException(arguments[1]) || JS_IsException(arguments[2]) || JS_IsException(arguments[4]))
         return JS_EXCEPTION;
     return call(context, JS_DupValue(context, engine.serve), JS_UNDEFINED, 6, arguments);
+}
+
+/* A timer is due: the prelude knows by its token what it calls. */
+JSValue program_timer(JSContext *context, Reader *input)
+{
+    JSValue token = read_value(context, input);
+    return JS_IsException(token) ? token : call(context, JS_DupValue(context, engine.ring), JS_UNDEFINED, 1, &token);
 }
 
 static int set_text(JSContext *context, JSValueConst object, const char *name, Text text)

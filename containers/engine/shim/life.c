@@ -79,14 +79,14 @@ static int make_globals(JSContext *context)
                  syscalls_natives(context, natives) ||
                  run_prelude(context, natives) || program_init(context) || handlers_init(context);
     if (!failed) {
-        engine.inspect = JS_GetPropertyStr(context, natives, "inspect");
-        engine.names = JS_GetPropertyStr(context, natives, "names");
-        engine.settle = JS_GetPropertyStr(context, natives, "settle");
-        engine.owe = JS_GetPropertyStr(context, natives, "owe");
-        engine.serve = JS_GetPropertyStr(context, natives, "serve");
-        failed = !JS_IsFunction(context, engine.inspect) || !JS_IsFunction(context, engine.names) ||
-                 !JS_IsFunction(context, engine.settle) || !JS_IsFunction(context, engine.owe) ||
-                 !JS_IsFunction(context, engine.serve);
+        static const struct { const char *name; JSValue *function; } wanted[] = {
+            {"inspect", &engine.inspect}, {"names", &engine.names}, {"settle", &engine.settle},
+            {"owe", &engine.owe},         {"serve", &engine.serve}, {"ring", &engine.ring},
+        };
+        for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+            *wanted[i].function = JS_GetPropertyStr(context, natives, wanted[i].name);
+            failed |= !JS_IsFunction(context, *wanted[i].function);
+        }
     }
     JS_FreeValue(context, natives);
     return failed;

@@ -46,6 +46,8 @@ IMPORT(call) int32_t host_call(int32_t handle, const void *data, uint32_t data_b
                                uint32_t handles_count, int32_t priority);
 IMPORT(request) int32_t host_request(int32_t handle, const void *data, uint32_t data_bytes, const int32_t *handles,
                                      uint32_t handles_count, int32_t priority);
+IMPORT(timer_set) int64_t host_timer_set(uint64_t delay_ms, uint64_t every_ms, const void *data, uint32_t data_bytes);
+IMPORT(timer_cancel) int32_t host_timer_cancel(uint64_t timer);
 IMPORT(reject) int32_t host_reject(int32_t handle, const void *data, uint32_t data_bytes);
 IMPORT(refusal) int32_t host_refusal(int32_t code, void *text, uint32_t capacity_bytes);
 
@@ -58,6 +60,7 @@ typedef struct Engine {
     JSValue inspect, names;      /* functions of the prelude that the host asks for */
     JSValue settle, owe;         /* functions of the prelude for calls and their answers */
     JSValue serve;               /* the function of the prelude that takes requests */
+    JSValue ring;                /* the function of the prelude that a timer calls */
     JSValue namespace;           /* of the module evaluated last, else undefined */
     JSValue modules;             /* the sources that may be imported and were not yet, by name; else undefined */
     size_t collect_at_bytes;     /* a collection is due above this many allocated bytes */
@@ -149,6 +152,7 @@ JSValue program_load(JSContext *context, Reader *input);
 JSValue program_eval(JSContext *context, Reader *input);
 JSValue program_message(JSContext *context, Reader *input);
 JSValue program_request(JSContext *context, Reader *input);
+JSValue program_timer(JSContext *context, Reader *input);
 JSValue program_exception(JSContext *context, Reader *input);
 JSValue program_close(JSContext *context, Reader *input);
 bool program_is_called(void);                             /* this turn's message wants an answer */

@@ -5,7 +5,7 @@ enum { HANDLES_MAX = 256, NOT_BOUND = -2 };
 
 /* The bounds of a child that may be lowered, by number from 1 on. */
 static const char *const LIMITS[] = {"turnFuel",   "containerFuel",  "heapBytesMax",   "messageBytesMax", "portsMax",
-                                     "effectsMax", "outboxBytesMax", "queuePlacesMax", "depthMax"};
+                                     "effectsMax", "outboxBytesMax", "queuePlacesMax", "depthMax",       "timersMax"};
 enum { LIMITS_COUNT = sizeof(LIMITS) / sizeof(*LIMITS) };
 #define UNLIMITED UINT64_MAX
 
@@ -301,10 +301,37 @@ static JSValue native_reject(JSContext *context, JSValueConst this, int count, J
     return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
 }
 
+/* timer(delay, every, token): its number. `every` is 0 for one that comes once. Milliseconds. */
+static JSValue native_timer(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+{
+    (void)this, (void)count;
+    Encoded data;
+    int64_t delay_ms, every_ms;
+    if (JS_ToInt64(context, &delay_ms, arguments[0]) || JS_ToInt64(context, &every_ms, arguments[1]) ||
+        !write_value(context, arguments[2], "the timer", &data))
+        return JS_EXCEPTION;
+    int64_t timer = host_timer_set((uint64_t)delay_ms, (uint64_t)every_ms, data.bytes, data.length);
+    write_done(context);
+    return timer < 0 ? throw_refusal(context, (int32_t)timer) : JS_NewInt64(context, timer);
+}
+
+/* cancel(timer) */
+static JSValue native_cancel(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+{
+    (void)this, (void)count;
+    int64_t timer;
+    if (JS_ToInt64(context, &timer, arguments[0]))
+        return JS_EXCEPTION;
+    int32_t code = host_timer_cancel((uint64_t)timer);
+    return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
+}
+
 int syscalls_natives(JSContext *context, JSValueConst natives)
 {
     return JS_DefinePropertyValueStr(context, natives, "post", JS_NewCFunction(context, native_post, "post", 3), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "demand", JS_NewCFunction(context, native_demand, "demand", 3), JS_PROP_C_W_E) < 0 ||
+           JS_DefinePropertyValueStr(context, natives, "timer", JS_NewCFunction(context, native_timer, "timer", 3), JS_PROP_C_W_E) < 0 ||
+           JS_DefinePropertyValueStr(context, natives, "cancel", JS_NewCFunction(context, native_cancel, "cancel", 1), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "portPrototype", port_prototype(context), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "reject", JS_NewCFunction(context, native_reject, "reject", 2), JS_PROP_C_W_E) < 0;
 }

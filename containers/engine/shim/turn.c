@@ -1,7 +1,7 @@
 /* A turn's entry and end: the one place that calls programs, runs microtasks, judges unhandled rejections and reports exceptions. */
 #include "shim.h"
 
-enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION, CLOSE, REQUEST };
+enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION, CLOSE, REQUEST, TIMER };
 enum status { DONE, FAILED, INPUT_WRONG, DONE_AND_DUE };
 enum { COLLECT_SLACK_BYTES = 1024 * 1024 };
 
@@ -121,6 +121,8 @@ static JSValue run(JSContext *context, int32_t kind, Reader *input)
         return program_message(context, input);
     case REQUEST:
         return program_request(context, input);
+    case TIMER:
+        return program_timer(context, input);
     case EVAL:
         return program_eval(context, input);
     case LOAD:

@@ -23,6 +23,7 @@ const POSTPONE: i32 = 6;
 const EXCEPTION: i32 = 7;
 const CLOSE: i32 = 8;
 const REQUEST: i32 = 9;
+const TIMER: i32 = 10;
 
 /// dag-cbor's own heads of three values.
 const NULL: u8 = 0xf6;
@@ -45,6 +46,7 @@ fn of_delivery(id: ContainerId, delivery: &Delivery, source: &Source) -> Result<
         Kind::Message => Ok(EngineTurn { kind: MESSAGE, bytes: message(delivery, source) }),
         Kind::Request => Ok(EngineTurn { kind: REQUEST, bytes: message(delivery, source) }),
         Kind::Create => Ok(EngineTurn { kind: CREATE, bytes: creation(id, data)? }),
+        Kind::Timer => Ok(EngineTurn { kind: TIMER, bytes: data.clone() }),
         Kind::Evaluate => Ok(EngineTurn { kind: EVAL, bytes: data.clone() }),
         Kind::Load => Ok(EngineTurn { kind: LOAD, bytes: data.clone() }),
         Kind::Exception => Ok(EngineTurn { kind: EXCEPTION, bytes: exception(delivery, source)? }),

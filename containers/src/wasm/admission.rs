@@ -20,12 +20,13 @@ use super::syscalls;
 /// The export that is a container's memory.
 const MEMORY: &str = "memory";
 /// What the hypervisor calls, with the parameters that each has to take: none gives a result.
-pub(crate) const ENTRIES: [(&str, &str); 5] = [
+pub(crate) const ENTRIES: [(&str, &str); 6] = [
     ("_initialize", ""),
     ("everturn_create", "i"),
     ("everturn_message", "i"),
     ("everturn_exception", "i"),
     ("everturn_close", "i"),
+    ("everturn_timer", "i"),
 ];
 /// Which of them has to be there.
 const REQUIRED: &str = "everturn_message";

@@ -6,7 +6,7 @@
 
 mod incoming;
 
-use everturn_exo_interface::{Exception, ExceptionKind, Handle, Limit, LogLevel, Refusal, Turn};
+use everturn_exo_interface::{Exception, ExceptionKind, Handle, Limit, LogLevel, Refusal, TimerId, Turn};
 use wasmtime::{Caller, Linker, Trap};
 
 use super::guest::{Host, Raised};
@@ -31,7 +31,7 @@ const TEXT_BYTES: u32 = 256;
 
 /// The functions that a user's module may import, with their types: i and I are integers of 32 and 64 bits, F is a float
 /// of 64.
-pub(crate) const SIGNATURES: [(&str, &str); 26] = [
+pub(crate) const SIGNATURES: [(&str, &str); 28] = [
     ("answer", "(ii) -> i"),
     ("call", "(iiiiii) -> i"),
     ("channel", "() -> i"),
@@ -58,6 +58,8 @@ pub(crate) const SIGNATURES: [(&str, &str); 26] = [
     ("send", "(iiiiii) -> i"),
     ("throw", "(ii) -> ()"),
     ("ticks", "() -> I"),
+    ("timer_cancel", "(I) -> i"),
+    ("timer_set", "(IIii) -> I"),
 ];
 
 /// The type of a function that a user's module may import.
@@ -70,6 +72,7 @@ pub(crate) fn add(linker: &mut Linker<Host>, nature: Nature) -> Result<(), WasmE
     add_facts(linker)?;
     add_ports(linker)?;
     add_posts(linker)?;
+    add_timers(linker)?;
     match nature {
         Nature::Engine => add_result(linker),
         _ => incoming::add(linker),
@@ -129,6 +132,33 @@ fn add_result(linker: &mut Linker<Host>) -> Result<(), WasmError> {
                 .map_err(|refusal| raise(ExceptionKind::Throw, format!("the answer was refused: {refusal}")))
         },
     )?;
+    Ok(())
+}
+
+/// Timers: dates and periods are milliseconds.
+fn add_timers(linker: &mut Linker<Host>) -> Result<(), WasmError> {
+    linker.func_wrap(
+        "everturn",
+        "timer_set",
+        |mut caller: Called<'_>,
+         delay_ms: u64,
+         every_ms: u64,
+         data: u32,
+         len: u32|
+         -> wasmtime::Result<i64> {
+            let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
+            let data = bytes(&memory, data, len)?;
+            let set = match every_ms {
+                0 => turn.after(delay_ms, data),
+                every_ms => turn.every(delay_ms, every_ms, data),
+            };
+            Ok(set.map_or_else(|refusal| -i64::from(refusal.code()), |timer| timer.0 as i64))
+        },
+    )?;
+    linker.func_wrap("everturn", "timer_cancel", |mut caller: Called<'_>, timer: u64| -> Answered {
+        let (_, turn) = open(&mut caller, EFFECT_FUEL, 0)?;
+        Ok(done(turn.cancel(TimerId(timer))))
+    })?;
     Ok(())
 }
 

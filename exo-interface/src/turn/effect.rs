@@ -2,7 +2,7 @@
 
 use everturn_port_manager::{ContainerId, End, Gauge, Kind, Message, Nonce, Port, PortRef, Ticks};
 
-use crate::OwnLimits;
+use crate::{OwnLimits, Timer, TimerId};
 
 /// One thing that should happen when the turn is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,18 @@ pub enum Effect {
         port: PortRef,
         /// The container's ticks.
         at: Ticks,
+    },
+    /// A timer is set.
+    After {
+        /// Its number.
+        id: TimerId,
+        /// What it says, and when.
+        timer: Timer,
+    },
+    /// A timer is not wanted any more.
+    Cancel {
+        /// Its number.
+        timer: TimerId,
     },
     /// A line for people; leaves when the turn is durable.
     Log {
@@ -48,7 +60,7 @@ impl Effect {
             Effect::Answerable(minted @ Minted { gauges, .. }) => {
                 (Some(port(end(minted, End::First), &gauges.first, &gauges.second)), None)
             }
-            Effect::Send(_) | Effect::Delete { .. } | Effect::Log { .. } => (None, None),
+            _ => (None, None),
         };
         one.into_iter().chain(other)
     }

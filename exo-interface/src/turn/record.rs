@@ -27,6 +27,8 @@ pub(super) enum Call {
     Reject,
     Answer,
     Log,
+    After,
+    Cancel,
 }
 
 /// What it was told.

@@ -108,6 +108,7 @@ impl Core {
                 self.dispatch(sender.id, &through, gauge, stamp(sender, kind, message, at));
             }
             Effect::Delete { port, at } => self.drop_port(&port, at.after(lookahead)),
+            Effect::After { .. } | Effect::Cancel { .. } => self.note_timers(sender.id),
             Effect::Log { level, text } => {
                 self.open.outputs.push(Output::Line(Line { from: sender.id, level, text }));
             }

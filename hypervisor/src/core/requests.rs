@@ -50,6 +50,11 @@ pub(crate) enum Command {
         budget: Budget,
         reply: Reply<Ran>,
     },
+    /// A host says what time it is.
+    Fire {
+        now_ms: u64,
+        reply: Reply<()>,
+    },
     /// Nothing later than these ticks runs until they are raised.
     Hold {
         ticks: Ticks,
@@ -122,6 +127,10 @@ impl Core {
                     self.cut()?;
                 }
             }
+            Command::Fire { now_ms, reply } => {
+                self.fire(now_ms);
+                self.open.outputs.push(Output::Done(reply));
+            }
             Command::Run { budget, reply } => self.allow(budget, reply),
             Command::Hold { ticks, reply } => self.hold(ticks, reply),
             Command::Complete { id, text, reply } => self.complete(id, &text, reply)?,
@@ -164,7 +173,7 @@ impl Core {
         keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
         self.running.insert(id, Box::new(exo));
         let receipt = self.await_receipt(Awaited::Creation(reply));
-        self.put_input(id, Kind::Create, message, 0, receipt);
+        self.put_input(id, Kind::Create, message, 0, Some(receipt));
     }
 
     fn post(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, awaited: Awaited) {
@@ -177,7 +186,7 @@ impl Core {
         }
         self.lower_interrupt();
         let receipt = self.await_receipt(awaited);
-        self.put_input(to, kind, message, date_ms, receipt);
+        self.put_input(to, kind, message, date_ms, Some(receipt));
     }
 
     /// Holds a host's message to what a container's has to keep.
@@ -202,12 +211,19 @@ impl Core {
 
     /// Stamps an input from outside: the end of the last window begun or the receiver's ticks, whichever is
     /// later (design, section 5).
-    fn put_input(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, receipt: ReceiptId) {
+    pub(super) fn put_input(
+        &mut self,
+        to: ContainerId,
+        kind: Kind,
+        message: Message,
+        date_ms: u64,
+        receipt: Option<ReceiptId>,
+    ) {
         let ticks = self.running.get(&to).map_or(Ticks::ZERO, |exo| exo.record().ticks);
         let at = self.clock.window_end.max(ticks);
         tracing::trace!(target: "everturn::path", container = %to, %at, "Stamped");
         self.open.bytes += message.data.len() as u64;
-        self.put(to, Delivery { kind, message, from: None, at, date_ms, receipt: Some(receipt) });
+        self.put(to, Delivery { kind, message, from: None, at, date_ms, receipt });
     }
 
     /// Answers requests whose tick the schedule has passed.

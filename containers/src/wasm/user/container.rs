@@ -39,6 +39,7 @@ struct Living {
     message: Entry,
     exception: Option<Entry>,
     close: Option<Entry>,
+    timer: Option<Entry>,
     rows: Rows,
     /// The globals as of the newest savepoint; `None` before the first.
     savepoint: Option<Values>,
@@ -99,6 +100,13 @@ impl Instance {
                 Some(entry) => entry.clone(),
                 None => return Ok(log(turn, &delivery.message.data)),
             },
+            Kind::Timer => match &living.timer {
+                Some(entry) => entry.clone(),
+                None => {
+                    let what = "a timer is due, and the module has no entry everturn_timer";
+                    return Ok(Verdict::Exception(Exception::new(ExceptionKind::Invalid, what)));
+                }
+            },
             Kind::Close => match &living.close {
                 Some(entry) => entry.clone(),
                 None => return Ok(Verdict::Done),
@@ -125,7 +133,18 @@ impl Living {
         let message = guest.function("everturn_message")?;
         let exception = guest.function("everturn_exception").ok();
         let close = guest.function("everturn_close").ok();
-        Ok(Living { program, guest, message, exception, close, rows, savepoint: None, committed: None })
+        let timer = guest.function("everturn_timer").ok();
+        Ok(Living {
+            program,
+            guest,
+            message,
+            exception,
+            close,
+            timer,
+            rows,
+            savepoint: None,
+            committed: None,
+        })
     }
 
     /// Finds the entries again: the instance may be a new one.
@@ -133,6 +152,7 @@ impl Living {
         self.message = self.guest.function("everturn_message")?;
         self.exception = self.guest.function("everturn_exception").ok();
         self.close = self.guest.function("everturn_close").ok();
+        self.timer = self.guest.function("everturn_timer").ok();
         Ok(())
     }
 
