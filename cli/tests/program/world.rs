@@ -170,6 +170,15 @@ impl Talk {
     }
 }
 
+/// Nothing outlives its test: a server does not end with its input.
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn program() -> Command {
     let mut command = Command::new(EVERTURN);
     command.env("EVERTURN_CACHE", cache()).env_remove("RUST_LOG").env_remove("EVERTURN_TRACKER");
