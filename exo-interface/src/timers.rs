@@ -4,7 +4,7 @@
 //! 1. Timers are due in the order (date, number); a number is given once in a container's life.
 //! 2. Nothing here knows what time it is: whoever has a clock says so, and that is an input like any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,8 @@ pub struct Timer {
 pub struct Timers {
     next: u64,
     waiting: BTreeMap<TimerId, Timer>,
-    due: BTreeMap<(u64, TimerId), ()>,
+    /// The same by date.
+    due: BTreeSet<(u64, TimerId)>,
 }
 
 /// The durable form.
@@ -44,7 +45,7 @@ struct Record {
 
 impl From<Record> for Timers {
     fn from(record: Record) -> Timers {
-        let due = record.waiting.iter().map(|(id, timer)| ((timer.due_ms, *id), ())).collect();
+        let due = record.waiting.iter().map(|(id, timer)| (timer.due_ms, *id)).collect();
         Timers { next: record.next, waiting: record.waiting.into_iter().collect(), due }
     }
 }
@@ -73,13 +74,13 @@ impl Timers {
 
     /// When the first one is due, in milliseconds since 1970.
     pub fn first_due_ms(&self) -> Option<u64> {
-        self.due.first_key_value().map(|((due_ms, _), ())| *due_ms)
+        self.due.first().map(|(due_ms, _)| *due_ms)
     }
 
     /// A turn has set a timer.
     pub(crate) fn set(&mut self, id: TimerId, timer: Timer) {
         self.next = self.next.max(id.0 + 1);
-        self.due.insert((timer.due_ms, id), ());
+        self.due.insert((timer.due_ms, id));
         self.waiting.insert(id, timer);
     }
 
@@ -93,8 +94,7 @@ impl Timers {
     /// Takes the data of the first timer that is due by now. One that repeats is due again at its next time after now,
     /// however many it has missed.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<Vec<u8>> {
-        let ((due_ms, id), ()) = self.due.first_key_value()?;
-        let (due_ms, id) = (*due_ms, *id);
+        let (due_ms, id) = *self.due.first()?;
         if due_ms > now_ms {
             return None;
         }
