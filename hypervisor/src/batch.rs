@@ -4,6 +4,7 @@ use everturn_dag::{Batch, Cid, StoreError};
 use everturn_port_manager::{ContainerId, Ticks};
 use tokio::sync::oneshot;
 
+use crate::core::Connecting;
 use crate::writer::Writer;
 use crate::{HypervisorError, Line, Ran, Receipt};
 
@@ -20,6 +21,7 @@ pub(crate) enum Output {
     Waited(Reply<Ticks>, Ticks),
     Ran(Reply<Ran>, Ran),
     Done(Reply<()>),
+    Connected(Reply<Connecting>),
     /// A state root of what the batch leaves.
     Root(Reply<Cid>, ContainerId),
     /// Work on what the batch leaves.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use everturn_dag::{Batch, Cid, StoreError};
 
 use crate::batch::{Answer, Commit, Output, Reply};
-use crate::core::Command;
+use crate::core::{Command, Connecting};
 use crate::writer::Writer;
 use crate::{HypervisorError, Line};
 
@@ -110,6 +110,7 @@ impl Committer {
             Output::Waited(reply, ticks) => drop(reply.send(Ok(ticks))),
             Output::Ran(reply, ran) => drop(reply.send(Ok(ran))),
             Output::Done(reply) => drop(reply.send(Ok(()))),
+            Output::Connected(reply) => drop(reply.send(Ok(Connecting::Done))),
             Output::Line(line) => {
                 if let Some(observer) = &self.observer {
                     observer(&line);

@@ -11,6 +11,7 @@
 
 mod alarms;
 mod answers;
+mod connect;
 mod effects;
 mod requests;
 mod residents;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 
 use alarms::Alarms;
 pub(crate) use answers::Awaited;
+pub(crate) use connect::{Connecting, Place};
 pub(crate) use requests::{Command, Joined};
 use residents::Residents;
 use roads::QueueId;

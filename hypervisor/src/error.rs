@@ -1,7 +1,7 @@
 //! What a host is told when a request of its cannot be met.
 
 use everturn_exo_interface::{Exception, ExoError};
-use everturn_port_manager::Ticks;
+use everturn_port_manager::{PortNameError, Ticks};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,25 @@ pub enum HypervisorError {
         name: String,
         /// Its type.
         container_type: String,
+    },
+    /// The name is no name of a port.
+    #[error(transparent)]
+    PortName(#[from] PortNameError),
+    /// A container has a port of this name that leads elsewhere.
+    #[error("container {container} has another port named {port:?}; unbind or delete that first")]
+    PortInUse {
+        /// The container.
+        container: String,
+        /// The name.
+        port: String,
+    },
+    /// A container has as many ports as it may have.
+    #[error("container {container} would have more than {ports_max} ports, as many as it may have")]
+    TooManyPorts {
+        /// The container.
+        container: String,
+        /// The limit.
+        ports_max: usize,
     },
     /// No factory was registered under this name.
     #[error("no container type {0:?} is registered; call register_container first")]

@@ -9,11 +9,11 @@ use std::thread::JoinHandle;
 
 use everturn_dag::{Cid, Ipld, Store, StoreError};
 use everturn_exo_interface::{ContainerType, Footprint, Limit, OwnLimits};
-use everturn_port_manager::{ContainerId, Kind, Message, Ticks};
+use everturn_port_manager::{ContainerId, Kind, Message, PortName, Ticks};
 use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
-use crate::core::{Awaited, Command, Joined, Types};
+use crate::core::{Awaited, Command, Connecting, Joined, Types};
 use crate::timers::DueTimers;
 use crate::writer::{Arrivals, Writer};
 use crate::{Budget, Builder, HypervisorError, Ran, Receipt};
@@ -164,6 +164,29 @@ impl Hypervisor {
         let data = encode(&init)?;
         let (container_type, name) = (container_type.to_owned(), name.to_owned());
         self.ask(|reply| Command::Create { container_type, name, data, lowered, or_get, reply }).await
+    }
+
+    /// Makes a channel between two root containers and binds its ends, one under `name_a` in `a`, one under `name_b` in `b`.
+    /// Nothing if they are connected so already. So a host gives a program a driver, which is a root container beside it: the
+    /// program finds it as `ports.get(name)`. A port under one of the names whose other end is gone is replaced, after
+    /// everything that came out of it was delivered. Resolves when that is durable.
+    ///
+    /// # Errors
+    /// [`HypervisorError::NoSuchContainer`], [`HypervisorError::PortName`], [`HypervisorError::TooManyPorts`], or
+    /// [`HypervisorError::PortInUse`] if a name is used otherwise; then nothing has changed.
+    pub async fn connect(
+        &self,
+        a: &ContainerId,
+        name_a: &str,
+        b: &ContainerId,
+        name_b: &str,
+    ) -> Result<(), HypervisorError> {
+        let places = [(*a, PortName::new(name_a)?), (*b, PortName::new(name_b)?)];
+        let connect = || self.ask(|reply| Command::Connect { places: places.clone(), reply });
+        while let Connecting::Closing(id, at) = connect().await? {
+            self.wait(&id, at).await?;
+        }
+        Ok(())
     }
 
     /// Sends a message to a root container. It is under way when this returns; the future resolves to its

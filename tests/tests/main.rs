@@ -3,6 +3,7 @@
 
 mod archives;
 mod cars;
+mod connect;
 mod containers;
 mod counting;
 mod data;

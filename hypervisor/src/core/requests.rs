@@ -7,7 +7,7 @@ use everturn_exo_interface::{ExoInterface, OwnLimits, Unload};
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, ReceiptId, Ticks};
 
 use super::effects::{Sender, null_message, stamp};
-use super::{Allowance, Awaited, Core, Pending};
+use super::{Allowance, Awaited, Connecting, Core, Pending, Place};
 use crate::batch::{Errand, Output, Reply};
 use crate::builder::TurnsBy;
 use crate::handle::Inspection;
@@ -22,6 +22,11 @@ pub(crate) enum Command {
         lowered: OwnLimits,
         or_get: bool,
         reply: Reply<ContainerId>,
+    },
+    /// A channel between two root containers.
+    Connect {
+        places: [Place; 2],
+        reply: Reply<Connecting>,
     },
     Post {
         to: ContainerId,
@@ -112,6 +117,7 @@ impl Core {
             Command::Create { container_type, name, data, lowered, or_get, reply } => {
                 self.create_root(container_type, &name, (data, lowered), or_get, reply);
             }
+            Command::Connect { places, reply } => self.connect(&places, reply),
             Command::Post { to, kind, message, date_ms, awaited } => {
                 self.post(to, kind, message, date_ms, awaited);
             }
