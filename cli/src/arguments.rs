@@ -38,15 +38,15 @@ pub(crate) struct Arguments {
 pub(crate) struct Globals {
     /// The data folder: everything that is remembered
     ///
-    /// One program uses it at a time. It is made when it is first needed; copy or delete it while no program uses it.
+    /// One program uses it at a time; commands attach to one that serves it. It is made when it is first needed; copy or delete it while no program uses it.
     #[arg(long, global = true, value_name = "DIR", default_value = "everturn-data")]
     pub(crate) data: PathBuf,
 
     /// Answer with one JSON object a line, for programs
     ///
     /// Each object has a field "event" that says what it tells: answer, backup, check, container, error, exception,
-    /// exported, heap, help, imported, interrupted, line (something was printed), listening, port, ports, result, root, session,
-    /// undone or version.
+    /// exported, heap, help, imported, interrupted, line (something was printed), listening, loaded, lost, port, ports, refused,
+    /// result, root, session, undone, version or warning.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 

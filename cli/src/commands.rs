@@ -48,9 +48,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Arc<Output>) -> Result<Ex
 
 /// Prints the state root of what is there when the queues are empty up to this tick.
 async fn say_root(session: &Session, ticks: Ticks, output: &Output) -> Result<(), Failure> {
-    let root = session.hypervisor.create_state_root(&session.main, ticks).await?;
+    let root = session.root(ticks).await?;
     output.say(&root.to_string(), || json!({"event": "root", "root": root.to_string()}));
-    // It was only looked at.
-    session.hypervisor.release_root(&root).await?;
     Ok(())
 }

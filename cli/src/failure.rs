@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use everturn::control::ControlError;
 use everturn::http::ServerError;
 use everturn::{Exception, HypervisorError, StoreError};
 
@@ -43,6 +44,22 @@ pub(crate) enum Failure {
     /// The system refused something else.
     #[error(transparent)]
     System(#[from] io::Error),
+    /// Whoever has the folder open cannot be talked to.
+    #[error("{0}")]
+    Control(ControlError),
+    /// Whoever has the folder open could not do it.
+    #[error("{text}")]
+    Told {
+        /// What went wrong there.
+        text: String,
+        /// What to do about it.
+        advice: Option<String>,
+        /// The exit code that says it.
+        exit: Exit,
+    },
+    /// The session that we were attached to is no more.
+    #[error("the session that this command was attached to is gone: {0}")]
+    Detached(String),
     /// Nobody reads our output any more.
     #[error("nobody reads the output any more")]
     Unread,
@@ -69,17 +86,20 @@ impl Failure {
             Failure::Exception(_) => Exit::Exception,
             Failure::Unread => Exit::Success,
             Failure::Interrupted => Exit::Interrupted,
+            Failure::Told { exit, .. } => *exit,
             Failure::NoSession(_)
             | Failure::File { .. }
             | Failure::Engine(_)
             | Failure::Hypervisor(_)
             | Failure::Server(_)
+            | Failure::Control(_)
+            | Failure::Detached(_)
             | Failure::System(_) => Exit::Host,
         }
     }
 
     /// What to do about it, where the message does not say so itself.
-    pub(crate) fn advice(&self) -> Option<&'static str> {
+    pub(crate) fn advice(&self) -> Option<&str> {
         match self {
             Failure::NoSession(_) => {
                 Some("begin one with `everturn shell` or `everturn run FILE`, or name another with --data")
@@ -88,6 +108,11 @@ impl Failure {
             Failure::Hypervisor(error) => io_advice(error),
             Failure::File { source, .. } => kind_advice(source.kind()),
             Failure::Server(error) => server_advice(error),
+            Failure::Told { advice, .. } => advice.as_deref(),
+            Failure::Control(error) => Some(control_advice(error)),
+            Failure::Detached(_) => {
+                Some("what it had answered is kept; start it again, or go on with the folder alone")
+            }
             _ => None,
         }
     }
@@ -144,6 +169,14 @@ fn server_advice(error: &ServerError) -> Option<&'static str> {
             _ => Some("the system does not let you; a port from 1024 on needs no privilege"),
         },
         _ => Some("--tls-cert takes a certificate and --tls-key its private key, both as text in PEM"),
+    }
+}
+
+fn control_advice(error: &ControlError) -> &'static str {
+    match error {
+        ControlError::Version { .. } => "use the everturn that has the folder open, or end it first",
+        ControlError::Foreign(_) => "only the user whose session it is may attach to it",
+        _ => "end whoever has the folder open, and try again",
     }
 }
 

@@ -96,6 +96,7 @@ impl Known {
 }
 
 /// The note in a data folder.
+#[derive(Clone)]
 pub(crate) struct Note {
     path: PathBuf,
 }

@@ -1,123 +1,82 @@
-//! A data folder in use: its store, the hypervisor on it, and the one container that commands speak to.
+//! What commands work on: a data folder that this process has open, or the session of another process that has it.
+//!
+//! A command says what it wants as a [`Request`]. [`Local`] does it; [`Attached`] has whoever serves the folder do it, by the
+//! same function, over the control socket. So a command hardly knows which way it works.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+mod attached;
+mod control;
+mod lines;
+mod local;
+mod perform;
+mod request;
+
 use std::sync::Arc;
+use std::time::Duration;
 
-use everturn::js::JsType;
-use everturn::wasm::WasmType;
-use everturn::{Builder, Cid, ContainerId, DiskStore, Hypervisor, Ipld};
+use everturn::control::Connection;
+use everturn::js::Completeness;
+use everturn::{Cid, Exported, HypervisorError, Inspection, Ipld, Receipt, StoreError, Ticks};
 
+use self::attached::Attached;
+use self::request::{Answer, Request, Took};
 use crate::arguments::Globals;
-use crate::engine;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::program::Code;
+use crate::program::{Known, Program};
 use crate::signals::unless_signalled;
 
-/// The container that commands speak to: a root container of this name.
-const MAIN: &str = "main";
-/// The name under which the JavaScript type is registered.
-pub(crate) const JS: &str = "js";
-/// The name under which the WebAssembly type is registered.
-pub(crate) const WASM: &str = "wasm";
+pub(crate) use self::control::Control;
+pub(crate) use self::local::{Begun, Folder, JS, Local, WASM, is_empty};
+pub(crate) use self::request::{Export, Exportable};
 
-/// Whether a command may begin with nothing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Folder {
-    /// A folder that is absent or empty is made.
-    MayBeNew,
-    /// There has to be one.
-    MustExist,
-    /// There has to be a session.
-    HasSession,
-}
+/// A folder may be held by a server that does not listen yet: how often we look, and how long between.
+const LOOKS: u32 = 5;
+const LOOK_EACH: Duration = Duration::from_millis(100);
 
-/// How the container came to be here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begun {
-    /// It was made just now.
-    Initialized,
-    /// It was there.
-    Restored,
-}
-
-/// An open data folder.
-pub(crate) struct Session {
-    pub(crate) hypervisor: Hypervisor,
-    pub(crate) engine: JsType,
-    /// The container that commands speak to. It may not have been made yet.
-    pub(crate) main: ContainerId,
+/// A session, wherever it is.
+pub(crate) enum Session {
+    /// This process has the folder.
+    Local(Local),
+    /// Another one has it, and does what it is asked to.
+    Attached(Attached),
 }
 
 impl Session {
-    /// Opens the folder. The engine starts meanwhile.
+    /// Attaches to the session of whoever serves the folder; where nobody does, opens it.
     pub(crate) async fn open(
         globals: &Globals,
         folder: Folder,
         output: &Arc<Output>,
     ) -> Result<Session, Failure> {
-        let data = &globals.data;
-        if folder != Folder::MayBeNew && is_empty(data)? {
-            return Err(Failure::NoSession(data.clone()));
+        if let Some(connection) = reach(globals).await? {
+            return Ok(Session::Attached(Attached::new(connection, output)));
         }
-        let engine = engine::start();
-        let store = DiskStore::open(data)?;
-        let engine = engine::started(engine).await?;
-        let session = Session::on(Hypervisor::builder().store(store), engine, output).await?;
-        if folder == Folder::HasSession && !session.is_alive().await? {
-            return Err(Failure::NoSession(data.clone()));
-        }
-        Ok(session)
-    }
-
-    /// Opens the folder again with an engine that has started.
-    pub(crate) async fn open_with(
-        globals: &Globals,
-        engine: JsType,
-        output: &Arc<Output>,
-    ) -> Result<Session, Failure> {
-        Session::on(Hypervisor::builder().store(DiskStore::open(&globals.data)?), engine, output).await
-    }
-
-    /// Goes on from a checkpoint that is in the folder's store.
-    pub(crate) async fn resume(
-        globals: &Globals,
-        checkpoint: &Cid,
-        engine: JsType,
-        output: &Arc<Output>,
-    ) -> Result<Session, Failure> {
-        let builder = Hypervisor::builder().store(DiskStore::open(&globals.data)?).resume(checkpoint);
-        Session::on(builder, engine, output).await
-    }
-
-    async fn on(builder: Builder, engine: JsType, output: &Arc<Output>) -> Result<Session, Failure> {
-        let lines = output.clone();
-        let builder = builder.clock(everturn::clock::now_ms).on_line(move |line| lines.line(line));
-        let builder = builder.register_container(JS, engine.clone());
-        let hypervisor = builder.register_container(WASM, WasmType::beside(&engine)).build().await?;
-        Ok(Session { hypervisor, engine, main: ContainerId::root(MAIN) })
-    }
-
-    /// Whether the container is there.
-    pub(crate) async fn is_alive(&self) -> Result<bool, Failure> {
-        Ok(self.hypervisor.inspect().await?.iter().any(|container| container.id == self.main))
-    }
-
-    /// Makes the container if it is not there; a new one begins with this program. From now on timers come when they are due.
-    pub(crate) async fn begin(&self, program: &Code) -> Result<Begun, Failure> {
-        // It ends with the hypervisor.
-        drop(everturn::clock::keep(&self.hypervisor));
-        if self.is_alive().await? {
-            return Ok(Begun::Restored);
-        }
-        let (container_type, init) = match program {
-            Code::Script(text) => (JS, Ipld::String(text.clone())),
-            Code::Module(bytes) => (WASM, Ipld::Bytes(bytes.clone())),
+        let in_use = match Local::open(globals, folder, output).await {
+            Err(Failure::Hypervisor(error @ HypervisorError::Store(StoreError::InUse { .. }))) => error,
+            opened => return Ok(Session::Local(opened?)),
         };
-        self.hypervisor.get_or_create_instance(container_type, MAIN, init).await?;
-        Ok(Begun::Initialized)
+        for _ in 0..LOOKS {
+            tokio::time::sleep(LOOK_EACH).await;
+            if let Some(connection) = reach(globals).await? {
+                return Ok(Session::Attached(Attached::new(connection, output)));
+            }
+        }
+        Err(Failure::Hypervisor(in_use))
+    }
+
+    /// The folder, where this process has it.
+    pub(crate) fn local(&self) -> Option<&Local> {
+        match self {
+            Session::Local(local) => Some(local),
+            Session::Attached(_) => None,
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Answer, Failure> {
+        match self {
+            Session::Local(local) => local.perform(request).await,
+            Session::Attached(attached) => attached.ask(request).await,
+        }
     }
 
     /// Makes the container if it is not there, with an empty program, to evaluate lines in.
@@ -125,15 +84,135 @@ impl Session {
     /// # Errors
     /// If it is one that no line can be evaluated in.
     pub(crate) async fn begin_to_talk(&self, globals: &Globals) -> Result<Begun, Failure> {
-        let containers = self.hypervisor.inspect().await?;
-        let main = containers.iter().find(|container| container.id == self.main);
-        match main {
-            Some(main) if main.container_type != JS => Err(Failure::Usage(format!(
-                "{} runs a WebAssembly module, in which no line can be evaluated; send it messages with \
-                 `everturn run FILE --message JSON`, or choose another folder with --data",
-                globals.data.display()
-            ))),
-            _ => self.begin(&Code::Script(String::new())).await,
+        match self {
+            Session::Local(local) => local.begin_to_talk(globals).await,
+            Session::Attached(_) => {
+                local::can_talk(self.main().await?.as_ref(), globals)?;
+                Ok(Begun::Attached)
+            }
+        }
+    }
+
+    /// Every container.
+    pub(crate) async fn inspect(&self) -> Result<Vec<Inspection>, Failure> {
+        match self.ask(Request::Inspect).await? {
+            Answer::Containers(containers) => Ok(containers),
+            other => Err(other.unfit()),
+        }
+    }
+
+    /// The container that commands speak to, if it is there.
+    pub(crate) async fn main(&self) -> Result<Option<Inspection>, Failure> {
+        Ok(self.inspect().await?.into_iter().find(|container| container.id == Local::main()))
+    }
+
+    /// Whether this text is a whole statement.
+    pub(crate) async fn judge(&self, text: &str) -> Result<Completeness, Failure> {
+        match self.ask(Request::Judge { text: text.to_owned() }).await? {
+            Answer::Judged(judged) => Ok(judged.into()),
+            other => Err(other.unfit()),
+        }
+    }
+
+    /// Evaluates a line in the living heap.
+    pub(crate) async fn evaluate(&self, file: &str, source: &str) -> Result<Receipt, Failure> {
+        self.took(Request::Evaluate { file: file.to_owned(), source: source.to_owned() }).await
+    }
+
+    /// Delivers a message, one dag-cbor value.
+    pub(crate) async fn send(&self, data: Vec<u8>) -> Result<Receipt, Failure> {
+        self.took(Request::Send { data: Ipld::Bytes(data) }).await
+    }
+
+    async fn took(&self, request: Request) -> Result<Receipt, Failure> {
+        match self.ask(request).await? {
+            Answer::Took(took) => Took::receipt(took),
+            other => Err(other.unfit()),
+        }
+    }
+
+    /// Evaluates an edited program in the living heap; the folder runs it from now on.
+    pub(crate) async fn load(&self, program: &Program) -> Result<(), Failure> {
+        let (name, cid) = (program.name.clone(), program.cid.to_string());
+        let source = program.script()?.to_owned();
+        self.done(Request::Load { name, source, cid }).await
+    }
+
+    /// Lets what was woken run until it is idle; a server, which may never be, for a while.
+    pub(crate) async fn settle(&self) -> Result<(), Failure> {
+        self.done(Request::Settle).await
+    }
+
+    /// The state root of what is there when the queues are empty up to this tick.
+    pub(crate) async fn root(&self, ticks: Ticks) -> Result<Cid, Failure> {
+        match self.ask(Request::Root { ticks }).await? {
+            Answer::Root(root) => Ok(root),
+            other => Err(other.unfit()),
+        }
+    }
+
+    /// Copies the folder to a new one.
+    pub(crate) async fn backup(&self, folder: &std::path::Path) -> Result<(), Failure> {
+        let folder = std::path::absolute(folder).map_err(|source| Failure::writing(folder, source))?;
+        self.done(Request::Backup { folder }).await
+    }
+
+    /// Writes a state root or a checkpoint to a file.
+    pub(crate) async fn export(&self, export: Export) -> Result<(Cid, Exported), Failure> {
+        match self.ask(Request::Export(export)).await? {
+            Answer::Exported { root, blocks, bytes } => Ok((root, Exported { blocks, bytes })),
+            other => Err(other.unfit()),
+        }
+    }
+
+    /// Which program the folder runs.
+    pub(crate) async fn known(&self) -> Result<Known, Failure> {
+        match self.ask(Request::Known).await? {
+            Answer::Known(known) => Ok(known),
+            other => Err(other.unfit()),
+        }
+    }
+
+    async fn done(&self, request: Request) -> Result<(), Failure> {
+        match self.ask(request).await? {
+            Answer::Done => Ok(()),
+            other => Err(other.unfit()),
+        }
+    }
+
+    /// Completes names, for a thread that may wait.
+    pub(crate) fn names(&self) -> Box<dyn Fn(&str) -> Vec<String> + Send> {
+        let runtime = tokio::runtime::Handle::current();
+        let ask: Box<dyn Fn(Request) -> Result<Answer, Failure> + Send> = match self {
+            Session::Local(local) => {
+                let local = local.clone();
+                Box::new(move |request| runtime.block_on(local.perform(request)))
+            }
+            Session::Attached(attached) => {
+                let attached = attached.clone();
+                Box::new(move |request| runtime.block_on(attached.ask(request)))
+            }
+        };
+        // A container that cannot be asked leaves the words that were used.
+        Box::new(move |path| match ask(Request::Complete { text: path.to_owned() }) {
+            Ok(Answer::Names(names)) => names,
+            _ => Vec::new(),
+        })
+    }
+
+    /// Discards the turn that is running now, if it can be.
+    pub(crate) fn interrupt(&self) {
+        match self {
+            Session::Local(local) => local.hypervisor.interrupt(),
+            Session::Attached(attached) => attached.interrupt(),
+        }
+    }
+
+    /// Resolves when a session that we are attached to has ended.
+    pub(crate) async fn ended(&self) -> Failure {
+        match self {
+            Session::Local(_) => std::future::pending().await,
+            Session::Attached(attached) => attached.ended().await,
         }
     }
 
@@ -142,24 +221,22 @@ impl Session {
         self,
         work: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let done = unless_signalled(&self.hypervisor, work(&self)).await;
+        let done = unless_signalled(&self, work(&self)).await;
         self.close(done).await
     }
 
     /// Ends in order: everything done is durable. What the command came to counts more than how the end went.
     pub(crate) async fn close<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
-        let stopped = self.hypervisor.stop().await;
-        let value = done?;
-        stopped?;
-        Ok(value)
+        match self {
+            Session::Local(local) => local.close(done).await,
+            Session::Attached(attached) => {
+                attached.close().await;
+                done
+            }
+        }
     }
 }
 
-/// Whether a folder is absent or has nothing in it.
-pub(crate) fn is_empty(folder: &Path) -> Result<bool, Failure> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(Failure::reading(folder, error)),
-    }
+async fn reach(globals: &Globals) -> Result<Option<Connection>, Failure> {
+    everturn::control::connect(&globals.data).await.map_err(Failure::Control)
 }

@@ -2,11 +2,11 @@
 
 use std::future::Future;
 
-use everturn::Hypervisor;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::session::Session;
 
 /// What the system asks of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +51,14 @@ impl Signals {
 
 /// Does the work, unless a signal comes first: then the turn that runs is discarded.
 pub(crate) async fn unless_signalled<T>(
-    hypervisor: &Hypervisor,
+    session: &Session,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let mut signals = Signals::take()?;
     tokio::select! {
         done = work => done,
         _ = signals.next() => {
-            hypervisor.interrupt();
+            session.interrupt();
             signals.end_at_the_next();
             Err(Failure::Interrupted)
         }

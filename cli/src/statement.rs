@@ -29,18 +29,22 @@ impl Statement {
     }
 
     /// Adds a line; `judge` knows the language.
-    pub(crate) fn feed(&mut self, line: &str, mut judge: impl FnMut(&str) -> Completeness) -> Fed {
+    pub(crate) async fn feed<E>(
+        &mut self,
+        line: &str,
+        judge: impl AsyncFn(&str) -> Result<Completeness, E>,
+    ) -> Result<Fed, E> {
         if self.is_empty() && line.trim().is_empty() {
-            return Fed::Nothing;
+            return Ok(Fed::Nothing);
         }
         if !self.is_empty() {
             self.text.push('\n');
         }
         self.text.push_str(line);
-        if wants_more(&self.text, &mut judge) {
-            return Fed::Incomplete;
+        if wants_more(&self.text, &judge).await? {
+            return Ok(Fed::Incomplete);
         }
-        Fed::Whole(std::mem::take(&mut self.text))
+        Ok(Fed::Whole(std::mem::take(&mut self.text)))
     }
 
     /// What is there when no more lines come.
@@ -50,16 +54,16 @@ impl Statement {
 }
 
 /// A line that begins with a brace may be an object, which is judged as one: `{ a: 1, b:` is wrong only as a block.
-fn wants_more(text: &str, judge: &mut impl FnMut(&str) -> Completeness) -> bool {
-    match judge(text) {
+async fn wants_more<E>(text: &str, judge: &impl AsyncFn(&str) -> Result<Completeness, E>) -> Result<bool, E> {
+    Ok(match judge(text).await? {
         Completeness::Complete => false,
         Completeness::Incomplete => true,
         Completeness::SyntaxError if text.trim_start().starts_with('{') => {
-            matches!(judge(&format!("({text}")), Completeness::Incomplete)
-                && !matches!(judge(&format!("({text})")), Completeness::Complete)
+            matches!(judge(&format!("({text}")).await?, Completeness::Incomplete)
+                && !matches!(judge(&format!("({text})")).await?, Completeness::Complete)
         }
         Completeness::SyntaxError => false,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -80,37 +84,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn lines_are_gathered_until_they_are_whole() {
+    /// Feeds a line to a judge that never fails.
+    async fn feed(statement: &mut Statement, line: &str, judge: impl Fn(&str) -> Completeness) -> Fed {
+        let judged = async |text: &str| Ok::<_, std::convert::Infallible>(judge(text));
+        let Ok(fed) = statement.feed(line, judged).await;
+        fed
+    }
+
+    #[tokio::test]
+    async fn lines_are_gathered_until_they_are_whole() {
         let mut statement = Statement::default();
-        assert_eq!(statement.feed("function f() {", judge), Fed::Incomplete);
-        assert_eq!(statement.feed("", judge), Fed::Incomplete);
-        assert_eq!(statement.feed("}", judge), Fed::Whole("function f() {\n\n}".into()));
+        assert_eq!(feed(&mut statement, "function f() {", judge).await, Fed::Incomplete);
+        assert_eq!(feed(&mut statement, "", judge).await, Fed::Incomplete);
+        assert_eq!(feed(&mut statement, "}", judge).await, Fed::Whole("function f() {\n\n}".into()));
         assert!(statement.is_empty());
     }
 
-    #[test]
-    fn blank_lines_are_nothing_and_wrong_ones_are_whole() {
+    #[tokio::test]
+    async fn blank_lines_are_nothing_and_wrong_ones_are_whole() {
         let mut statement = Statement::default();
-        assert_eq!(statement.feed("  ", judge), Fed::Nothing);
-        assert_eq!(statement.feed("}", judge), Fed::Whole("}".into()));
+        assert_eq!(feed(&mut statement, "  ", judge).await, Fed::Nothing);
+        assert_eq!(feed(&mut statement, "}", judge).await, Fed::Whole("}".into()));
     }
 
-    #[test]
-    fn what_is_left_can_be_taken_once() {
+    #[tokio::test]
+    async fn what_is_left_can_be_taken_once() {
         let mut statement = Statement::default();
-        assert_eq!(statement.feed("f(", judge), Fed::Incomplete);
+        assert_eq!(feed(&mut statement, "f(", judge).await, Fed::Incomplete);
         assert_eq!(statement.take(), Some("f(".into()));
         assert_eq!(statement.take(), None);
     }
 
-    #[test]
-    fn an_object_over_several_lines_is_not_taken_for_a_wrong_block() {
+    #[tokio::test]
+    async fn an_object_over_several_lines_is_not_taken_for_a_wrong_block() {
         let as_script = |text: &str| match text {
             "{ a: 1, b:" => Completeness::SyntaxError,
             "({ a: 1, b:" | "({ a: 1, b:)" => Completeness::Incomplete,
             _ => Completeness::SyntaxError,
         };
-        assert_eq!(Statement::default().feed("{ a: 1, b:", as_script), Fed::Incomplete);
+        assert_eq!(feed(&mut Statement::default(), "{ a: 1, b:", as_script).await, Fed::Incomplete);
     }
 }

@@ -9,5 +9,7 @@
 //! 3. Nothing that a stranger sends makes a driver panic or ends it.
 
 pub mod clock;
+#[cfg(feature = "control")]
+pub mod control;
 #[cfg(feature = "http")]
 pub mod http;

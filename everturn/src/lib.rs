@@ -37,6 +37,12 @@ pub mod address {
     pub use everturn_dag::address::{DAG_CBOR, RAW, node_cid, raw_cid};
 }
 
+/// The socket over which commands reach a session that another process has open.
+#[cfg(feature = "control")]
+pub mod control {
+    pub use everturn_drivers::control::*;
+}
+
 #[cfg(feature = "http")]
 pub mod http;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use everturn_dag::Ipld;
 use everturn_port_manager::{ContainerId, Delivery, Source};
+use serde::{Deserialize, Serialize};
 
 use crate::{BlockReader, BlockWriter, ExoError, Limits, StateReader, StateWriter, Turn, Verdict};
 
@@ -37,7 +38,7 @@ pub struct TypeContext<'a> {
 }
 
 /// What a container costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
     /// Linear memory or state, in bytes.
     pub heap_bytes: u64,

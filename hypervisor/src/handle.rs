@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use everturn_dag::{Cid, Ipld, Store, StoreError};
 use everturn_exo_interface::{ContainerType, Footprint, Limit, OwnLimits};
 use everturn_port_manager::{ContainerId, Kind, Message, PortName, Ticks};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
@@ -52,7 +53,7 @@ impl Drop for Commands {
 }
 
 /// What can be seen of a container from outside.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// Who it is.
     pub id: ContainerId,

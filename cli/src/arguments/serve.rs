@@ -27,7 +27,10 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// If FILE was edited, evaluate it in the living heap first
+    /// Take up FILE when it is edited: before serving, and while it is served
+    ///
+    /// It is evaluated in the living heap, as one turn, which keeps what it holds. If it throws, that is told and what was there
+    /// goes on.
     #[arg(long)]
     pub(crate) reload: bool,
 

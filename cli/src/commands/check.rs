@@ -1,6 +1,6 @@
 //! `everturn check`: all of a data folder looked at, nothing changed.
 
-use everturn::{Audit, DiskStore};
+use everturn::{Audit, DiskStore, StoreError};
 use serde_json::json;
 
 use crate::arguments::Globals;
@@ -13,7 +13,16 @@ pub(crate) fn run(globals: &Globals, output: &Output) -> Result<Exit, Failure> {
     if is_empty(&globals.data)? {
         return Err(Failure::NoSession(globals.data.clone()));
     }
-    let store = DiskStore::open(&globals.data)?;
+    let store = DiskStore::open(&globals.data).map_err(|error| match error {
+        error @ StoreError::InUse { .. } => Failure::Told {
+            text: error.to_string(),
+            advice: Some(
+                "`everturn backup DIR` copies it while it is served, and the copy can be checked".into(),
+            ),
+            exit: Exit::Host,
+        },
+        error => error.into(),
+    })?;
     let audit = everturn::check(&store);
     say(&audit, output);
     Ok(if audit.problems.is_empty() { Exit::Success } else { Exit::Host })

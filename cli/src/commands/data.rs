@@ -90,7 +90,7 @@ async fn ask(session: &Session, call: &str) -> Result<String, Failure> {
         "if (!{TOOLS}) throw new Error('no program in this container has imported everturn:data, so there are no models'); \
          {TOOLS}.{call}"
     );
-    text_of(session.hypervisor.evaluate(&session.main, FILE, &line).await?)
+    text_of(session.evaluate(FILE, &line).await?)
 }
 
 fn text_of(receipt: Receipt) -> Result<String, Failure> {

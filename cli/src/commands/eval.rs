@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use everturn::Ticks;
-
 use crate::arguments::{EvalArguments, Globals};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,8 +27,8 @@ async fn evaluate(
     output: &Output,
 ) -> Result<Exit, Failure> {
     session.begin_to_talk(globals).await?;
-    let receipt = session.hypervisor.evaluate(&session.main, FILE, expression).await?;
-    session.hypervisor.wait(&session.main, Ticks::MAX).await?;
+    let receipt = session.evaluate(FILE, expression).await?;
+    session.settle().await?;
     output.evaluated(&receipt);
     Ok(if receipt.outcome.is_ok() { Exit::Success } else { Exit::Exception })
 }

@@ -11,7 +11,7 @@ use crate::arguments::{Globals, ImportArguments, StateType};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Folder, JS, Session, WASM, is_empty};
+use crate::session::{Folder, JS, Local, Session, WASM, is_empty};
 
 /// What there was in the file.
 enum Imported {
@@ -39,14 +39,14 @@ async fn import_into(
     file: File,
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
-    let session = Session::open(globals, Folder::MayBeNew, output).await?;
-    let engine = session.engine.clone();
-    let imported = session.finish(async |session| import(session, file, arguments, output).await).await?;
+    let local = Local::open(globals, Folder::MayBeNew, output).await?;
+    let (engine, session) = (local.engine.clone(), Session::Local(local.clone()));
+    let imported = session.finish(async |_| import(&local, file, arguments, output).await).await?;
     if let Imported::Checkpoint(root) = imported {
-        let resumed = Session::resume(globals, &root, engine.clone(), output).await;
+        let resumed = Local::resume(globals, &root, engine.clone(), output).await;
         let (session, failed) = match resumed {
             Ok(session) => (session, None),
-            Err(failure) => (Session::open_with(globals, engine, output).await?, Some(failure)),
+            Err(failure) => (Local::open_with(globals, engine, output).await?, Some(failure)),
         };
         // The containers hold what they need; the checkpoint itself was only the way here.
         let released = session.hypervisor.release_root(&root).await.map_err(Failure::from);
@@ -57,7 +57,7 @@ async fn import_into(
 }
 
 async fn import(
-    session: &Session,
+    session: &Local,
     file: File,
     arguments: &ImportArguments,
     output: &Output,

@@ -14,7 +14,7 @@ use crate::session::{Folder, Session};
 
 pub(crate) async fn run(globals: &Globals, output: &Arc<Output>) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MustExist, output).await?;
-    let inspected = session.hypervisor.inspect().await.map_err(Failure::from);
+    let inspected = session.inspect().await;
     let containers = session.close(inspected).await?;
     for (depth, container, name) in tree(&containers) {
         output.say(&line(depth, container, name), || event(container, name));

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use everturn::Ticks;
-
 use crate::arguments::{Globals, LoadArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::program::{Known, Note, Program};
+use crate::program::Program;
 use crate::session::{Folder, Session};
 
 pub(crate) async fn run(
@@ -18,21 +16,6 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let program = Program::read(&arguments.file)?;
     let session = Session::open(globals, Folder::HasSession, output).await?;
-    let note = Note::in_folder(&globals.data);
-    session.finish(async |session| load(session, &program, &note).await).await?;
+    session.finish(async |session| session.load(&program).await).await?;
     Ok(Exit::Success)
-}
-
-/// Loads a program and notes that the folder runs it now.
-pub(super) async fn load(session: &Session, program: &Program, note: &Note) -> Result<(), Failure> {
-    let script = program.script()?;
-    let before = note.read()?;
-    note.write(&Known::Loading)?;
-    let receipt = session.hypervisor.load(&session.main, &program.name, script).await?;
-    if let Err(exception) = receipt.outcome {
-        note.write(&before)?;
-        return Err(Failure::Exception(exception));
-    }
-    session.hypervisor.wait(&session.main, Ticks::MAX).await?;
-    note.write(&Known::of(program))
 }

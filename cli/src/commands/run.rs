@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use everturn::{Ipld, Message, Receipt, Ticks, node};
+use everturn::{Ipld, Receipt, Ticks, node};
 use serde_json::json;
 
-use super::load::load;
 use super::say_root;
 use crate::arguments::{Globals, RunArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json::to_json;
 use crate::output::Output;
-use crate::program::{Code, Known, Note, Program};
-use crate::session::{Folder, Session};
+use crate::program::{Code, Known, Program};
+use crate::session::{Begun, Folder, Session};
 
 /// Whether an edited program may take the place of the one that the folder runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,11 +36,10 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let program = Program::read(&arguments.file)?;
     let edited = Edited::by(arguments.reload, "run");
-    let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Message>, Failure>>()?;
+    let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Vec<u8>>, Failure>>()?;
     let session = Session::open(globals, Folder::MayBeNew, output).await?;
-    let note = Note::in_folder(&globals.data);
     let work = async |session: &Session| {
-        begin_or_wake(session, &program, &note, edited).await?;
+        begin_or_wake(session, &program, edited).await?;
         let exit = deliver(session, messages, output).await?;
         say_root(session, Ticks::MAX, output).await?;
         Ok(exit)
@@ -49,29 +47,25 @@ pub(crate) async fn run(
     session.finish(work).await
 }
 
-fn encode(data: &Ipld) -> Result<Message, Failure> {
-    let data =
-        node::encode(data).map_err(|error| Failure::Usage(format!("this cannot be a message: {error}")))?;
-    Ok(Message { data, ..Message::default() })
+fn encode(data: &Ipld) -> Result<Vec<u8>, Failure> {
+    node::encode(data).map_err(|error| Failure::Usage(format!("this cannot be a message: {error}")))
 }
 
 /// Begins the program in a new folder; in another it goes on, if it is that program.
 pub(super) async fn begin_or_wake(
     session: &Session,
     program: &Program,
-    note: &Note,
     edited: Edited,
 ) -> Result<(), Failure> {
-    if !session.is_alive().await? {
-        note.write(&Known::of(program))?;
-        session.begin(&program.code).await?;
-        session.hypervisor.wait(&session.main, Ticks::MAX).await?;
+    if let Some(local) = session.local()
+        && local.begin_with(program).await? == Begun::Initialized
+    {
         return Ok(());
     }
-    let known = note.read()?;
+    let known = session.known().await?;
     match edited {
         _ if known.is(program) => Ok(()),
-        Edited::IsLoaded => load(session, program, note).await,
+        Edited::IsLoaded => session.load(program).await,
         Edited::IsRefusedBy(command) => Err(refusal(program, &known, command)),
     }
 }
@@ -97,11 +91,11 @@ fn refusal(program: &Program, known: &Known, command: &str) -> Failure {
 
 /// Delivers the messages in order, each when all that the one before it caused is done: so what comes of them does
 /// not depend on how fast they follow each other.
-async fn deliver(session: &Session, messages: Vec<Message>, output: &Output) -> Result<Exit, Failure> {
+async fn deliver(session: &Session, messages: Vec<Vec<u8>>, output: &Output) -> Result<Exit, Failure> {
     let mut exit = Exit::Success;
     for (number, message) in messages.into_iter().enumerate() {
-        let receipt = session.hypervisor.send(&session.main, message).await?;
-        session.hypervisor.wait(&session.main, Ticks::MAX).await?;
+        let receipt = session.send(message).await?;
+        session.settle().await?;
         say_answer(number, &receipt, output);
         if receipt.outcome.is_err() {
             exit = Exit::Exception;

@@ -1,5 +1,7 @@
 //! `everturn serve FILE`: a program in front of which HTTP is spoken.
 
+mod watch;
+
 use std::sync::Arc;
 
 use everturn::HypervisorError;
@@ -7,13 +9,14 @@ use everturn::http::{Failure as ServingFailure, Served, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
+use self::watch::Watch;
 use super::run::{Edited, begin_or_wake};
 use crate::arguments::{Globals, ServeArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::program::{Note, Program};
-use crate::session::{Folder, Session};
+use crate::program::Program;
+use crate::session::{Control, Folder, Local, Session};
 use crate::signals::{Signals, unless_signalled};
 
 /// Descriptors that are not for connections: the store's files, ours, and some to spare.
@@ -28,16 +31,32 @@ pub(crate) async fn run(
     make_room_for_connections(arguments.settings().connections_max as u64)?;
     // First what can fail without a trace: nothing is begun for a server that cannot listen.
     let server = listen(arguments).await?;
-    let session = Session::open(globals, Folder::MayBeNew, output).await?;
-    let note = Note::in_folder(&globals.data);
+    let local = Local::open(globals, Folder::MayBeNew, output).await?.as_server();
+    let session = Session::Local(local.clone());
     let served = async {
         let edited = Edited::by(arguments.reload, "serve");
-        let begun = begin_or_wake(&session, &program, &note, edited);
-        unless_signalled(&session.hypervisor, begun).await?;
-        serve(server, &session, arguments, output).await
+        unless_signalled(&session, begin_or_wake(&session, &program, edited)).await?;
+        let control = listen_to_commands(&local, output);
+        let served = serve(server, &local, &session, arguments, output).await;
+        if let Some(control) = control {
+            control.end().await;
+        }
+        served
     };
     let served = served.await;
     session.close(served).await
+}
+
+/// Lets commands attach. Without that the server serves all the same.
+fn listen_to_commands(local: &Local, output: &Output) -> Option<Control> {
+    match Control::begin(local) {
+        Ok(control) => Some(control),
+        Err(failure) => {
+            let text = format!("commands cannot attach to this server: {failure}");
+            output.mention(&text, || json!({"event": "warning", "text": text}));
+            None
+        }
+    }
 }
 
 async fn listen(arguments: &ServeArguments) -> Result<Server, Failure> {
@@ -53,18 +72,29 @@ async fn listen(arguments: &ServeArguments) -> Result<Server, Failure> {
 
 async fn serve(
     server: Server,
+    local: &Local,
     session: &Session,
     arguments: &ServeArguments,
     output: &Output,
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::take()?;
     say_where(&server, arguments, output);
-    let inside = Arc::new(Served::new(session.hypervisor.clone(), session.main));
+    let inside = Arc::new(Served::new(local.hypervisor.clone(), local.main));
     let stop = async move {
         signals.next().await;
         signals.end_at_the_next();
     };
-    match server.serve(inside, stop).await {
+    let watch = async {
+        if arguments.reload {
+            Watch::of(&arguments.file).keep(session, output).await;
+        }
+        std::future::pending().await
+    };
+    let served = tokio::select! {
+        served = server.serve(inside, stop) => served,
+        never = watch => never,
+    };
+    match served {
         Ok(()) => Ok(Exit::Success),
         Err(ServingFailure::Stopped(why)) => Err(Failure::Hypervisor(HypervisorError::Stopped(why))),
         Err(other) => Err(Failure::Hypervisor(HypervisorError::Stopped(other.to_string()))),

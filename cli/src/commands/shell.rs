@@ -10,15 +10,13 @@ mod steps;
 use std::future::Future;
 use std::sync::Arc;
 
-use everturn::Ticks;
-use everturn::js::Completeness;
 use serde_json::json;
 
 use self::steps::Steps;
 use crate::arguments::{Globals, ShellArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::input::{Input, Names, Pipe, Prompt, Terminal, Typed};
+use crate::input::{Input, Pipe, Prompt, Terminal, Typed};
 use crate::output::Output;
 use crate::session::{Begun, Folder, Session};
 use crate::signals::{Request, Signals};
@@ -48,25 +46,16 @@ async fn converse(
     let (text, state) = match begun {
         Begun::Initialized => ("Initialized session", "initialized"),
         Begun::Restored => ("Restored session", "restored"),
+        Begun::Attached => ("Attached to the session that is being served", "attached"),
     };
     output.say(text, || json!({"event": "session", "state": state}));
     let input = open_input(session, globals, output)?;
-    let steps = match arguments.no_undo {
-        true => None,
-        false => Some(Steps::begin(&globals.data, session)),
-    };
+    // Beside a shell that is attached others change the state, too: there is no line to take back alone.
+    let steps =
+        session.local().filter(|_| !arguments.no_undo).map(|local| Steps::begin(&globals.data, local));
     let statement = Statement::default();
-    let mut shell = Shell {
-        session,
-        globals,
-        output,
-        signals,
-        input,
-        steps,
-        statement,
-        has_thrown: false,
-        leaving: None,
-    };
+    let mut shell =
+        Shell { session, output, signals, input, steps, statement, has_thrown: false, leaving: None };
     let ended = shell.talk().await;
     shell.settle().await;
     ended
@@ -76,24 +65,15 @@ fn open_input(session: &Session, globals: &Globals, output: &Output) -> Result<I
     if !Input::is_terminal() {
         return Ok(Input::Pipe(Pipe::open()));
     }
-    let (terminal, printer) = Terminal::open(globals.data.join("history.txt"), names_of(session))?;
+    let (terminal, printer) = Terminal::open(globals.data.join("history.txt"), session.names())?;
     if let Some(printer) = printer {
         output.set_printer(printer);
     }
     Ok(Input::Terminal(terminal))
 }
 
-/// The names in the living heap, asked for from the terminal's own thread.
-fn names_of(session: &Session) -> Names {
-    let (hypervisor, main) = (session.hypervisor.clone(), session.main);
-    let runtime = tokio::runtime::Handle::current();
-    // A container that cannot be asked leaves the words that were used.
-    Box::new(move |path| runtime.block_on(hypervisor.complete(&main, path)).unwrap_or_default())
-}
-
 struct Shell<'a> {
     session: &'a Session,
-    globals: &'a Globals,
     output: &'a Output,
     signals: Signals,
     input: Input,
@@ -118,7 +98,7 @@ impl Shell<'_> {
             if let Some(exit) = self.leaving {
                 return Ok(exit);
             }
-            match self.next().await {
+            match self.next().await? {
                 Typed::Line(line) => {
                     if let Some(exit) = self.take(&line).await? {
                         return Ok(exit);
@@ -133,18 +113,19 @@ impl Shell<'_> {
     }
 
     /// The next line, or what a signal makes of it.
-    async fn next(&mut self) -> Typed {
+    async fn next(&mut self) -> Result<Typed, Failure> {
         let prompt = if self.statement.is_empty() { Prompt::First } else { Prompt::More };
         loop {
             tokio::select! {
-                typed = self.input.next(prompt) => return typed,
+                typed = self.input.next(prompt) => return Ok(typed),
+                failure = self.session.ended() => return Err(failure),
                 request = self.signals.next() => match request {
                     // Meant for a turn that has just ended.
                     Request::Interrupt if self.input.takes_ctrl_c() => {}
-                    Request::Interrupt => return Typed::Left,
+                    Request::Interrupt => return Ok(Typed::Left),
                     Request::Terminate => {
                         self.statement.clear();
-                        return Typed::End;
+                        return Ok(Typed::End);
                     }
                 },
             }
@@ -158,10 +139,8 @@ impl Shell<'_> {
             self.input.remember(line);
             return self.obey(command).await;
         }
-        let engine = &self.session.engine;
-        // What cannot be judged is evaluated, and the turn says what is wrong with it.
-        let fed =
-            self.statement.feed(line, |text| engine.complete(text).unwrap_or(Completeness::SyntaxError));
+        let session = self.session;
+        let fed = self.statement.feed(line, async |text: &str| session.judge(text).await).await?;
         if let Fed::Whole(statement) = fed {
             self.input.remember(&statement);
             self.evaluate(&statement).await?;
@@ -188,7 +167,7 @@ impl Shell<'_> {
     async fn evaluate(&mut self, statement: &str) -> Result<(), Failure> {
         self.enter(statement).await?;
         let session = self.session;
-        let receipt = self.see_through(session.hypervisor.evaluate(&session.main, FILE, statement)).await?;
+        let receipt = self.see_through(session.evaluate(FILE, statement)).await?;
         self.left(receipt.outcome.is_ok()).await?;
         self.output.evaluated(&receipt);
         Ok(())
@@ -196,9 +175,8 @@ impl Shell<'_> {
 
     /// Notes a line that is about to run.
     async fn enter(&mut self, line: &str) -> Result<(), Failure> {
-        let session = self.session;
         let Some(mut steps) = self.steps.take() else { return Ok(()) };
-        self.or_give_up(steps.settle(session)).await?;
+        self.or_give_up(steps.settle()).await?;
         steps.enter(line)?;
         self.steps = Some(steps);
         Ok(())
@@ -209,11 +187,10 @@ impl Shell<'_> {
         self.has_thrown |= !is_done;
         let session = self.session;
         if is_done {
-            let idle = async { Ok(session.hypervisor.wait(&session.main, Ticks::MAX).await?) };
-            self.or_give_up(idle).await?;
+            self.or_give_up(session.settle()).await?;
         }
         match &mut self.steps {
-            Some(steps) if is_done => steps.leave(session),
+            Some(steps) if is_done => steps.leave(),
             Some(steps) => steps.forget()?,
             None => {}
         }
@@ -222,10 +199,9 @@ impl Shell<'_> {
 
     /// Before the end: lets the steps be fitted to the state, so that what others do next is told from the last line.
     async fn settle(&mut self) {
-        let session = self.session;
         if let Some(mut steps) = self.steps.take() {
             // A step that is lost costs a convenience, and whatever failed has been said.
-            let _ = self.or_give_up(steps.settle(session)).await;
+            let _ = self.or_give_up(steps.settle()).await;
         }
     }
 
@@ -261,7 +237,7 @@ impl Shell<'_> {
     fn heed(&mut self, request: Request) {
         match request {
             Request::Interrupt => {
-                self.session.hypervisor.interrupt();
+                self.session.interrupt();
                 match self.input {
                     Input::Pipe(_) => self.leaving = Some(Exit::Interrupted),
                     // Ends the line on which the terminal showed ^C.

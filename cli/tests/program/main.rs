@@ -1,11 +1,13 @@
 //! The program as people and scripts meet it: the real binary, its output, its exit codes, and kills in between.
 
 mod archives;
+mod attached;
 mod commands;
 mod crash;
 mod data;
 mod errors;
 mod json;
+mod reload;
 mod serve;
 mod serve_kills;
 mod shell;

@@ -8,11 +8,10 @@ use serde_json::json;
 use super::{Shell, Waited};
 use crate::commands::backup::backup;
 use crate::commands::data::TOOLS;
-use crate::commands::load::load;
 use crate::commands::say_root;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::program::{Note, Program};
+use crate::program::Program;
 
 const HELP: &str = "\
 .backup DIR copy the data folder, as it is now, to a new one
@@ -89,8 +88,8 @@ impl Shell<'_> {
                 self.has_thrown = true;
             }
             Dot::Backup(folder) => {
-                let (session, globals, output) = (self.session, self.globals, self.output);
-                if let Err(failure) = self.or_give_up(backup(session, globals, &folder, output)).await {
+                let (session, output) = (self.session, self.output);
+                if let Err(failure) = self.or_give_up(backup(session, &folder, output)).await {
                     self.could_not(failure)?;
                 }
             }
@@ -115,8 +114,7 @@ impl Shell<'_> {
     }
 
     async fn inspect(&self) -> Result<Option<Inspection>, Failure> {
-        let all = self.session.hypervisor.inspect().await?;
-        Ok(all.into_iter().find(|container| container.id == self.session.main))
+        self.session.main().await
     }
 
     async fn heap(&mut self) -> Result<(), Failure> {
@@ -157,16 +155,18 @@ impl Shell<'_> {
 
     async fn undo(&mut self) -> Result<(), Failure> {
         let Some(mut steps) = self.steps.take() else {
-            self.output
-                .mention("no undo points are kept (--no-undo)", || json!({"event": "undone", "line": null}));
+            let why = match self.session.local() {
+                Some(_) => "no undo points are kept (--no-undo)",
+                None => "no undo points are kept in a shell that is attached: others change the state, too",
+            };
+            self.output.mention(why, || json!({"event": "undone", "line": null}));
             return Ok(());
         };
-        let session = self.session;
-        let settled = self.or_give_up(steps.settle(session)).await?;
+        let settled = self.or_give_up(steps.settle()).await?;
         let step = steps.last().filter(|_| matches!(settled, Waited::Done(()))).cloned();
         if let Some(step) = &step {
             if let Some(before) = step.before() {
-                self.session.hypervisor.restore(&self.session.main, &before).await?;
+                steps.go_back(&before).await?;
             }
             steps.forget()?;
         }
@@ -189,8 +189,8 @@ impl Shell<'_> {
             Err(failure) => return self.could_not(failure),
         };
         self.enter(&format!(".load {}", file.display())).await?;
-        let (session, note) = (self.session, Note::in_folder(&self.globals.data));
-        let loaded = self.see_through(load(session, &program, &note)).await;
+        let session = self.session;
+        let loaded = self.see_through(session.load(&program)).await;
         let is_done = loaded.is_ok();
         if let Err(failure) = loaded {
             self.could_not(failure)?;
@@ -203,7 +203,7 @@ impl Shell<'_> {
         self.has_thrown = true;
         match failure {
             Failure::Exception(exception) => self.output.exception(&exception),
-            Failure::File { .. } | Failure::Usage(_) => self.output.failure(&failure),
+            Failure::File { .. } | Failure::Usage(_) | Failure::Told { .. } => self.output.failure(&failure),
             failure => return Err(failure),
         }
         Ok(())

@@ -7,7 +7,7 @@ use everturn::{Cid, HypervisorError, Ticks};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::session::Local;
 use crate::undo::{Step, Undo};
 
 /// What the root that is being made is of.
@@ -20,6 +20,7 @@ enum Wanted {
 
 pub(super) struct Steps {
     undo: Undo,
+    local: Local,
     making: Option<(Wanted, JoinHandle<Result<Cid, HypervisorError>>)>,
     /// Roots that are needed no more. They are released when the next one is made, which costs least; what is left at the
     /// end is found at the next beginning.
@@ -27,14 +28,15 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn begin(folder: &Path, session: &Session) -> Steps {
-        let mut steps = Steps { undo: Undo::in_folder(folder), making: None, released: Vec::new() };
-        steps.make(Wanted::Begin, session);
+    pub(super) fn begin(folder: &Path, local: &Local) -> Steps {
+        let (undo, local) = (Undo::in_folder(folder), local.clone());
+        let mut steps = Steps { undo, local, making: None, released: Vec::new() };
+        steps.make(Wanted::Begin);
         steps
     }
 
-    fn make(&mut self, wanted: Wanted, session: &Session) {
-        let (hypervisor, main) = (session.hypervisor.clone(), session.main);
+    fn make(&mut self, wanted: Wanted) {
+        let (hypervisor, main) = (self.local.hypervisor.clone(), self.local.main);
         let released = std::mem::take(&mut self.released);
         let root = async move {
             let releases: Vec<_> = released.iter().map(|root| hypervisor.release_root(root)).collect();
@@ -49,12 +51,12 @@ impl Steps {
     }
 
     /// Waits until the steps fit the state. If it is given up, the next line belongs to the step before it.
-    pub(super) async fn settle(&mut self, session: &Session) -> Result<(), Failure> {
+    pub(super) async fn settle(&mut self) -> Result<(), Failure> {
         let Some((wanted, making)) = self.making.take() else { return Ok(()) };
         let root = making.await.map_err(|error| Failure::System(std::io::Error::other(error)))??;
         match wanted {
             Wanted::Begin => {
-                let pinned = session.hypervisor.pinned_roots().await?;
+                let pinned = self.local.hypervisor.pinned_roots().await?;
                 self.released.extend(self.undo.begin(&root, pinned));
             }
             Wanted::Leave => self.undo.leave(&root)?,
@@ -69,8 +71,13 @@ impl Steps {
     }
 
     /// The line has run.
-    pub(super) fn leave(&mut self, session: &Session) {
-        self.make(Wanted::Leave, session);
+    pub(super) fn leave(&mut self) {
+        self.make(Wanted::Leave);
+    }
+
+    /// Goes back to the state before a step.
+    pub(super) async fn go_back(&self, before: &Cid) -> Result<(), Failure> {
+        Ok(self.local.hypervisor.restore(&self.local.main, before).await?)
     }
 
     /// The line that was entered last is none: it threw, or it has been taken back.
