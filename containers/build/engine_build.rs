@@ -89,7 +89,7 @@ const LINK_FLAGS: [&str; 9] = [
     "--stack-first",
     "-z",
     "stack-size=1048576",
-    "--initial-memory=2621440",
+    "--initial-memory=3145728",
     "--strip-all",
 ];
 

@@ -140,6 +140,28 @@ fn objects_of_the_prelude_stay() {
     });
 }
 
+/// An address without a base is looked at for its usual form first; with one it never is.
+#[test]
+fn an_address_of_the_usual_form_is_parsed_as_any_other() {
+    let source = r##"{
+        const hosts = ["a.b", "127.0.0.1", "1.2.3", "0x7f.1", "256.1.1.1", "a.0x", "a..b", "08.1"];
+        const ports = ["", ":80", ":443", ":8080"], tails = ["", "?a='b'&c", "#x"];
+        const paths = ["", "/", "/a//b", "/a/../b", "/%2e", "/a;b=[c]|", "/a\\b", "/a b", "/é"];
+        const href = (...parts) => { try { return new URL(...parts).href; } catch (error) { return error.name; } };
+        const wrong = [];
+        let refused = 0, tried = 0;
+        for (const scheme of ["http:", "https:"]) for (const host of hosts) for (const port of ports)
+            for (const path of paths) for (const tail of tails) {
+                const text = `${scheme}//${host}${port}${path}${tail}`, seen = href(text);
+                if (seen !== href(text, "about:blank")) wrong.push(text);
+                refused += seen === "TypeError";
+                tried++;
+            }
+        `${wrong.slice(0, 3)} ${tried > refused && refused > 0}`
+    }"##;
+    assert_eq!(World::with("", Ways::default()).eval(source), "' true'");
+}
+
 /// `{main, modules}` as a host gives it.
 fn modules(main: &str, modules: &[(&str, &str)]) -> Ipld {
     let text = |text: &str| Ipld::String(text.to_owned());

@@ -10,13 +10,27 @@
   }
 
   function valueOf(value) {
-    const text = `${value}`.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+    let text = `${value}`;
+    if (/^[!-~]+(?: [!-~]+)*$/.test(text)) return text;
+    text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
     if (/[\0\n\r\u0100-\uffff]/.test(text)) throw new TypeError("a header's value has letters that no header carries");
     return text;
   }
 
+  let linesOf, addDefault; // past what programs can redefine, and without asking whether a name is one
   class Headers {
     #lines = { __proto__: null }; // by name: the values in their order
+    static {
+      linesOf = (headers) => {
+        const lines = headers.#lines, pairs = [];
+        for (const name of Object.keys(lines).sort()) {
+          if (name === "set-cookie") for (const value of lines[name]) pairs.push([name, value]);
+          else pairs.push([name, lines[name].join(", ")]);
+        }
+        return pairs;
+      };
+      addDefault = (headers, name, value) => void (headers.#lines[name] ??= [value]);
+    }
     constructor(init) {
       if (init === undefined) return;
       if (init === null || typeof init !== "object") throw new TypeError("headers are made from pairs or an object");
@@ -95,7 +109,7 @@
       const [bytes, type] = bodyOf(value);
       this.#bytes = bytes;
       this.#headers = new Headers(headers);
-      if (type !== null && !this.#headers.has("content-type")) this.#headers.set("content-type", type);
+      if (type !== null) addDefault(this.#headers, "content-type", type);
     }
     #take() {
       if (this.#used) throw new TypeError("this body was read already");
@@ -171,7 +185,7 @@
       const { status = 200, statusText = "", headers } = init;
       const code = Number(status), reason = `${statusText}`;
       if (!Number.isInteger(code) || code < 200 || code > 599) throw new RangeError(`${status} is no status from 200 to 599`);
-      if (/[^\t\x20-\x7e\x80-\xff]/.test(reason)) throw new TypeError("a status text is a line of plain letters");
+      if (reason !== "" && /[^\t\x20-\x7e\x80-\xff]/.test(reason)) throw new TypeError("a status text is a line of plain letters");
       if (body !== null && NO_BODY.includes(code)) throw new TypeError(`a response with status ${code} has no body`);
       super(body, headers);
       this.#status = code;
@@ -181,7 +195,7 @@
       const text = JSON.stringify(data);
       if (text === undefined) throw new TypeError("this value has no form in JSON");
       const headers = new Headers(init.headers);
-      if (!headers.has("content-type")) headers.set("content-type", "application/json");
+      addDefault(headers, "content-type", "application/json");
       return new Response(text, { ...init, headers });
     }
     static redirect(url, status = 302) {
@@ -207,7 +221,7 @@
 
   natives.requestOf = (data) => new Request(data, RECEIVED);
   natives.responseOf = (data) => new Response(data, RECEIVED);
-  const dataOf = (body) => ({ headers: [...body.headers], body: bytesOf(body) ?? new Uint8Array(0) });
+  const dataOf = (body) => ({ headers: linesOf(body.headers), body: bytesOf(body) ?? new Uint8Array(0) });
   natives.dataOfRequest = (request) => ({ method: request.method, url: request.url, ...dataOf(request) });
   natives.dataOfResponse = (response) => ({ status: response.status, statusText: response.statusText, ...dataOf(response) });
 

@@ -6,11 +6,16 @@
   const PORTS = { __proto__: null, "http:": 80, "https:": 443, "ws:": 80, "wss:": 443, "ftp:": 21, "file:": null };
   const isSpecial = (url) => url.protocol in PORTS;
 
-  // What is percent-encoded where; beside it all controls and everything beyond ASCII.
-  const FRAGMENT = ' "<>`', QUERY = ' "#<>', SPECIAL_QUERY = QUERY + "'";
-  const PATH = QUERY + "?^`{}", USER = PATH + "/:;=@[\\]|", OPAQUE = "";
+  // What is percent-encoded where; beside it all controls and everything beyond ASCII. `clean` is text that has none of it.
+  const FRAGMENT = { letters: ' "<>`', clean: /^[!#-;=?-_a-~]*$/ };
+  const QUERY = { letters: ' "#<>', clean: /^[!$-;=?-~]*$/ };
+  const SPECIAL_QUERY = { letters: QUERY.letters + "'", clean: /^[!$-&(-;=?-~]*$/ };
+  const PATH = { letters: QUERY.letters + "?^`{}", clean: /^[!$-;=@-\]_a-z|~]*$/ };
+  const USER = { letters: PATH.letters + "/:;=@[\\]|", clean: /^[!$-.0-9A-Z_a-z~]*$/ };
+  const OPAQUE = { letters: "", clean: /^[ -~]*$/ };
 
-  function encode(text, set) {
+  function encode(text, { letters: set, clean }) {
+    if (clean.test(text)) return text;
     let encoded = "";
     for (const letter of text) {
       if (letter > " " && letter < "\x7f" && !set.includes(letter) || letter === " " && !set.includes(" ")) encoded += letter;
@@ -20,6 +25,7 @@
   }
 
   function decode(text) {
+    if (/^[\0-$&-\x7f]*$/.test(text)) return text; // no percent
     const bytes = utf8Encode(text);
     let length = 0;
     for (let i = 0; i < bytes.length; i++) {
@@ -42,6 +48,7 @@
   }
 
   function parseIPv4(host) {
+    if (/^(?:(?:[1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])(?:\.(?!$)|$)){4}$/.test(host)) return host;
     const parts = host.split(".");
     if (parts.at(-1) === "" && parts.length > 1) parts.pop();
     if (!/^(?:[0-9]+|0x[0-9a-f]*)$/i.test(parts.at(-1))) return host;
@@ -101,9 +108,9 @@
 
   // The segments of `text`, which come after what is in the path already.
   function addPath(url, text) {
-    const segments = text.split(isSpecial(url) ? /[/\\]/ : "/");
+    const segments = text.split(isSpecial(url) && text.includes("\\") ? /[/\\]/ : "/");
     segments.forEach((segment, i) => {
-      const isLast = i === segments.length - 1, dots = segment.replace(/%2e/gi, ".");
+      const isLast = i === segments.length - 1, dots = segment.includes("%") ? segment.replace(/%2e/gi, ".") : segment;
       if (dots === "..") shorten(url);
       if (dots === "." || dots === "..") {
         if (isLast) url.path.push("");
@@ -193,9 +200,24 @@
     addPath(url, text);
   }
 
+  // An address as most are: nothing in it is changed by parsing but a usual port. Null for any other.
+  const PLAIN = /^(https?:)\/\/([a-z0-9.-]+)(?::([0-9]{1,4}))?(\/[!$&-\-/-;=@-[\]_a-z|~]*)(?:\?([!$-&(-;=?-~]*))?$/;
+  const NUMERIC = /(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?$/;
+  function parsePlain(input) {
+    const parts = PLAIN.exec(input);
+    if (parts === null) return null;
+    const protocol = parts[1], host = NUMERIC.test(parts[2]) ? parseIPv4(parts[2]) : parts[2];
+    const url = { protocol, username: "", password: "", host, port: "", path: parts[4].slice(1).split("/"), query: parts[5] ?? null, fragment: null };
+    parsePort(url, parts[3] ?? "");
+    return url;
+  }
+
   // {protocol, username, password, host or null, port, path: list or text, query or null, fragment or null}
   function parse(input, base) {
-    const clean = input.replace(/^[\0-\x20]+|[\0-\x20]+$/g, "").replace(/[\t\n\r]/g, "");
+    const plain = base === undefined ? parsePlain(input) : null;
+    if (plain !== null) return plain;
+    const isClean = !/[\0-\x20]/.test(input);
+    const clean = isClean ? input : input.replace(/^[\0-\x20]+|[\0-\x20]+$/g, "").replace(/[\t\n\r]/g, "");
     const [, scheme, body, query, fragment] = /^(?:([a-z][a-z0-9+.\-]*):)?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is.exec(clean);
     const url = { protocol: "", username: "", password: "", host: null, port: "", path: [], query: null, fragment: null };
     if (scheme === undefined && !base) refuse(`'${input}' has no scheme, and there is no base`);
@@ -251,10 +273,13 @@
   let belong, read; // how a URL reaches into its parameters
   class URLSearchParams {
     #pairs;
-    #changed = () => {};
+    #url = null; // the record of the URL that they are of: not the object, or each URL would be garbage that only a collector finds
     static {
-      belong = (params, changed) => void (params.#changed = changed);
+      belong = (params, url) => void (params.#url = url);
       read = (params, query) => void (params.#pairs = pairsOfText(query));
+    }
+    #changed() {
+      if (this.#url !== null) this.#url.query = this.toString() || null;
     }
     constructor(init) {
       this.#pairs = pairsOf(init);
@@ -314,15 +339,10 @@
   }
 
   class URL {
-    #url;
-    #params = new URLSearchParams();
+    #url; // one record for life
+    #params = null; // made when they are asked for
     constructor(url, base) {
       this.#url = parse(`${url}`, base === undefined ? undefined : parse(`${base}`));
-      read(this.#params, this.#url.query ?? "");
-      belong(this.#params, () => {
-        const query = this.#params.toString();
-        this.#url.query = query === "" ? null : query;
-      });
     }
     static canParse(url, base) {
       return URL.parse(url, base) !== null;
@@ -339,7 +359,7 @@
       const changed = { ...this.#url, path: typeof this.#url.path === "string" ? this.#url.path : [...this.#url.path] };
       try {
         change(changed);
-        this.#url = changed;
+        Object.assign(this.#url, changed);
       } catch (error) {
         if (!(error instanceof TypeError)) throw error;
       }
@@ -351,8 +371,8 @@
       return textOf(this.#url);
     }
     set href(value) {
-      this.#url = parse(`${value}`);
-      read(this.#params, this.#url.query ?? "");
+      Object.assign(this.#url, parse(`${value}`));
+      this.#readParams();
     }
     get origin() {
       const { protocol } = this.#url;
@@ -431,9 +451,17 @@
     set search(value) {
       const query = `${value}`.replace(/^\?/, "").replace(/[\t\n\r]/g, "");
       this.#url.query = `${value}` === "" ? null : encode(query, isSpecial(this.#url) ? SPECIAL_QUERY : QUERY);
-      read(this.#params, this.#url.query ?? "");
+      this.#readParams();
+    }
+    #readParams() {
+      if (this.#params !== null) read(this.#params, this.#url.query ?? "");
     }
     get searchParams() {
+      if (this.#params === null) {
+        this.#params = new URLSearchParams();
+        this.#readParams();
+        belong(this.#params, this.#url);
+      }
       return this.#params;
     }
     get hash() {

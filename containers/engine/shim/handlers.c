@@ -206,7 +206,7 @@ static JSValue exported(JSContext *context, JSAtom name)
     return JS_IsUndefined(engine.namespace) ? JS_UNDEFINED : JS_GetProperty(context, engine.namespace, name);
 }
 
-/* The prelude's `serve` gets the request, the routes, and the two handlers that there may be, each with its `this`. */
+/* The prelude's `serve` gets the request, the routes, and the handler that there is, in one of two places with its `this`. */
 JSValue program_request(JSContext *context, Reader *input)
 {
     Arrived arrived;
@@ -218,7 +218,9 @@ JSValue program_request(JSContext *context, Reader *input)
         return JS_EXCEPTION;
     arguments[1] = exported(context, atom_routes);
     arguments[2] = find_handler(context, atom_fetch, &arguments[3]);
-    arguments[4] = find_handler(context, atom_handle_request, &arguments[5]);
+    arguments[4] = arguments[5] = JS_UNDEFINED;
+    if (JS_IsUndefined(arguments[2]))
+        arguments[4] = find_handler(context, atom_handle_request, &arguments[5]);
     if (JS_IsException(arguments[1]) || JS_IsException(arguments[2]) || JS_IsException(arguments[4]))
         return JS_EXCEPTION;
     return call(context, JS_DupValue(context, engine.serve), JS_UNDEFINED, 6, arguments);

@@ -155,5 +155,5 @@ static int rehearse(void)
 EXPORT(everturn_init) int32_t everturn_init(void)
 {
     __wasm_call_ctors();
-    return placement_make(make_engine, prepare_rehearsal, rehearse) ? 0 : 1;
+    return placement_make(make_engine, prepare_rehearsal, rehearse);
 }

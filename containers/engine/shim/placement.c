@@ -195,13 +195,16 @@ static bool wipe_rest(const uint8_t *from)
     return true;
 }
 
-bool placement_make(int (*make)(void), int (*prepare)(void), int (*rehearse)(void))
+enum made placement_make(int (*make)(void), int (*prepare)(void), int (*rehearse)(void))
 {
     uint8_t room[BLOCKS_MAX], statics[__heap_base - __global_base];
     size_t bytes[FATES], memory_pages = __builtin_wasm_memory_size(0);
     memcpy(statics, __global_base, sizeof(statics));
-    if (!first_time(room, make, prepare, rehearse, bytes) || __builtin_wasm_memory_size(0) != memory_pages)
-        return false; /* memory that grew would be lost: --initial-memory is too small */
+    bool made = first_time(room, make, prepare, rehearse, bytes);
+    if (__builtin_wasm_memory_size(0) != memory_pages)
+        return MADE_TOO_LARGE;
+    if (!made)
+        return MADE_NOTHING;
     restore(statics, sizeof(statics), memory_pages);
-    return second_time(room, make, bytes) && wipe_rest(slabs[CHANGES].end);
+    return second_time(room, make, bytes) && wipe_rest(slabs[CHANGES].end) ? MADE : MADE_NOTHING;
 }

@@ -77,9 +77,13 @@ bool memory_ran_out(void);       /* since the last memory_hold_reserve */
 void *memory_get(size_t bytes);
 void memory_give_back(void *pointer);
 
-/* placement.c: makes the engine, and makes it again where a rehearsal has shown what changes. False: no memory, or one of these failed,
- * which is not to answer 0 then. */
-bool placement_make(int (*make)(void), int (*prepare)(void), int (*rehearse)(void));
+/* placement.c: makes the engine, and makes it again where a rehearsal has shown what changes. */
+enum made {
+    MADE,
+    MADE_NOTHING,  /* no memory, or one of these failed, which is not to answer 0 then */
+    MADE_TOO_LARGE /* --initial-memory is too small: memory that grew would be lost */
+};
+enum made placement_make(int (*make)(void), int (*prepare)(void), int (*rehearse)(void));
 
 /* turn.c: a turn without a host. */
 int turn_rehearse(bool is_creation, uint32_t bytes);
