@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use everturn::outbound::AllowedHost;
 use everturn::{Cid, Ipld};
 
 use crate::{exit, json};
@@ -187,8 +188,21 @@ Examples:
     },
 }
 
+/// What a program may reach.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NetArguments {
+    /// Let the program fetch from this host; may be given several times
+    ///
+    /// Without a port, from all of the host's. A redirect to another host needs its own.
+    #[arg(long = "allow-net", value_name = "HOST[:PORT]")]
+    pub(crate) allow_net: Vec<AllowedHost>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ShellArguments {
+    #[command(flatten)]
+    pub(crate) net: NetArguments,
+
     /// Keep no undo points
     ///
     /// Before each line the shell addresses the state that .undo would return to. For a long stream of lines that
@@ -199,6 +213,9 @@ pub(crate) struct ShellArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
+    #[command(flatten)]
+    pub(crate) net: NetArguments,
+
     /// JavaScript; what it declares stays
     #[arg(value_name = "EXPR", allow_negative_numbers = true)]
     pub(crate) expression: String,
@@ -206,6 +223,9 @@ pub(crate) struct EvalArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) net: NetArguments,
+
     /// The program: JavaScript, or a WebAssembly module
     pub(crate) file: PathBuf,
 

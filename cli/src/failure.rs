@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use everturn::control::ControlError;
 use everturn::http::ServerError;
+use everturn::outbound::StartError;
 use everturn::{Exception, HypervisorError, StoreError};
 
 use crate::exit::Exit;
@@ -126,8 +127,18 @@ impl From<HypervisorError> for Failure {
             | HypervisorError::Message(_)
             | HypervisorError::NoSuchRoot(_)
             | HypervisorError::NameInUse { .. }
+            | HypervisorError::PortInUse { .. }
             | HypervisorError::Alive(_)) => Failure::Usage(error.to_string()),
             error => Failure::Hypervisor(error),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        match error {
+            StartError::Hypervisor(error) => error.into(),
+            other => Failure::System(io::Error::other(other)),
         }
     }
 }

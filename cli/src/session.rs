@@ -7,6 +7,7 @@ mod attached;
 mod control;
 mod lines;
 mod local;
+mod outside;
 mod perform;
 mod request;
 

@@ -26,11 +26,13 @@ mod paced;
 mod request;
 mod server;
 mod settings;
+mod socket;
 mod tls;
 
 pub use inside::{Failure, Inside, Measure, MeasureKind};
 pub use server::{Server, ServerError};
 pub use settings::{Settings, Tls};
+pub use socket::{Frame, Outgoing, Socket, Taken, Waiting, Welcome};
 
 /// One of our answers, or one of the program's: whole, and in memory.
 type Answer = hyper::Response<http_body_util::Full<bytes::Bytes>>;

@@ -13,3 +13,5 @@ pub mod clock;
 pub mod control;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "outbound")]
+pub mod outbound;

@@ -14,23 +14,33 @@
 //! # }
 //! ```
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use everturn_dag::Ipld;
-pub use everturn_drivers::http::{Failure, Inside, Measure, MeasureKind, Server, ServerError, Settings, Tls};
+pub use everturn_drivers::http::{
+    Failure, Frame, Inside, Measure, MeasureKind, Outgoing, Server, ServerError, Settings, Socket, Taken,
+    Tls, Waiting, Welcome,
+};
 use everturn_hypervisor::{Hypervisor, HypervisorError};
 use everturn_port_manager::{ContainerId, Ticks};
+use tokio::sync::OnceCell;
+
+use crate::socket::Sockets;
 
 /// A root container that answers requests.
 #[derive(Clone)]
 pub struct Served {
     hypervisor: Hypervisor,
     container: ContainerId,
+    /// Once the first client wants one.
+    sockets: Arc<OnceCell<Sockets>>,
 }
 
 impl Served {
     /// This container of this hypervisor.
     pub fn new(hypervisor: Hypervisor, container: ContainerId) -> Served {
-        Served { hypervisor, container }
+        Served { hypervisor, container, sockets: Arc::default() }
     }
 }
 
@@ -38,6 +48,12 @@ impl Served {
 impl Inside for Served {
     async fn request(&self, request: Vec<u8>) -> Result<Ipld, Failure> {
         self.hypervisor.request(&self.container, request).await.map_err(failure)
+    }
+
+    async fn open(&self, request: Vec<u8>) -> Result<Welcome, Failure> {
+        let start = || Sockets::start(&self.hypervisor, &self.container);
+        let sockets = self.sockets.get_or_try_init(start).await.map_err(failure)?;
+        sockets.open(&request).await
     }
 
     /// The container's logical time; that it can be told shows that turns run and become durable.
@@ -52,7 +68,7 @@ impl Inside for Served {
     }
 }
 
-fn failure(error: HypervisorError) -> Failure {
+pub(crate) fn failure(error: HypervisorError) -> Failure {
     match error {
         HypervisorError::Exception(exception) => Failure::Exception(exception),
         HypervisorError::Message(why) => Failure::TooLarge(why),

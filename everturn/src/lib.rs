@@ -45,6 +45,10 @@ pub mod control {
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "outbound")]
+pub mod outbound;
+#[cfg(feature = "http")]
+pub mod socket;
 
 /// JavaScript containers.
 pub mod js {

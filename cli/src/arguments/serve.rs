@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use everturn::http::{Settings, Tls};
 
+use super::NetArguments;
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// The program
@@ -33,6 +35,9 @@ pub(crate) struct ServeArguments {
     /// goes on.
     #[arg(long)]
     pub(crate) reload: bool,
+
+    #[command(flatten)]
+    pub(crate) net: NetArguments,
 
     #[command(flatten)]
     bounds: Bounds,

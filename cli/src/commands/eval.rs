@@ -16,7 +16,7 @@ pub(crate) async fn run(
     arguments: &EvalArguments,
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
-    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
     session.finish(async |session| evaluate(session, globals, &arguments.expression, output).await).await
 }
 

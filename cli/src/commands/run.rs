@@ -37,9 +37,10 @@ pub(crate) async fn run(
     let program = Program::read(&arguments.file)?;
     let edited = Edited::by(arguments.reload, "run");
     let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Vec<u8>>, Failure>>()?;
-    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
     let work = async |session: &Session| {
         begin_or_wake(session, &program, edited).await?;
+        session.settle().await?;
         let exit = deliver(session, messages, output).await?;
         say_root(session, Ticks::MAX, output).await?;
         Ok(exit)

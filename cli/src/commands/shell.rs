@@ -30,7 +30,7 @@ pub(crate) async fn run(
     arguments: &ShellArguments,
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
-    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
     let ended = converse(&session, globals, arguments, output).await;
     session.close(ended).await
 }

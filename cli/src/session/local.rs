@@ -18,6 +18,7 @@ use crate::output::Output;
 use crate::program::{Code, Known, Note, Program};
 
 use super::lines::Lines;
+use super::outside::{self, Reach};
 
 /// The container that commands speak to: a root container of this name.
 const MAIN: &str = "main";
@@ -63,6 +64,8 @@ pub(crate) struct Local {
     pub(super) loading: Arc<Mutex<()>>,
     /// How long to wait until all is idle; `None` is as long as it takes.
     pub(super) settle_most: Option<Duration>,
+    /// What it may reach.
+    pub(super) reach: Reach,
 }
 
 /// How long a server, which may always have something to do, is given to become idle.
@@ -131,6 +134,7 @@ impl Local {
         let builder = builder.clock(everturn::clock::now_ms).on_line(move |line| told.tell(line));
         let builder = builder.register_container(JS, engine.clone());
         let hypervisor = builder.register_container(WASM, WasmType::beside(&engine)).build().await?;
+        outside::register(&hypervisor);
         Ok(Local {
             hypervisor,
             engine,
@@ -140,6 +144,7 @@ impl Local {
             lines,
             loading: Arc::default(),
             settle_most: None,
+            reach: Reach::default(),
         })
     }
 
@@ -150,9 +155,8 @@ impl Local {
 
     /// Makes the container if it is not there; a new one begins with this program. From now on timers come when they are due.
     pub(crate) async fn begin(&self, program: &Code) -> Result<Begun, Failure> {
-        // It ends with the hypervisor.
-        drop(everturn::clock::keep(&self.hypervisor));
         if self.is_alive().await? {
+            self.wake().await?;
             return Ok(Begun::Restored);
         }
         let (container_type, init) = match program {
@@ -160,6 +164,7 @@ impl Local {
             Code::Module(bytes) => (WASM, Ipld::Bytes(bytes.clone())),
         };
         self.hypervisor.get_or_create_instance(container_type, MAIN, init).await?;
+        self.wake().await?;
         Ok(Begun::Initialized)
     }
 

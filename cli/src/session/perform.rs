@@ -60,15 +60,10 @@ impl Local {
 
     /// Lets what was woken run until it is idle, or for as long as we want to wait for that.
     async fn settle(&self) -> Result<(), Failure> {
-        let idle = self.hypervisor.wait(&self.main, Ticks::MAX);
         match self.settle_most {
-            None => idle.await.map(|_| ())?,
-            Some(most) => match tokio::time::timeout(most, idle).await {
-                Ok(idle) => idle.map(|_| ())?,
-                Err(_) => {}
-            },
+            None => self.idle().await,
+            Some(most) => tokio::time::timeout(most, self.idle()).await.unwrap_or(Ok(())),
         }
-        Ok(())
     }
 
     /// Loads a program and notes that the folder runs it now.

@@ -175,11 +175,15 @@
   class Response extends Body {
     #status;
     #statusText;
+    #url = "";
+    #redirected = false;
     constructor(body = null, init = {}) {
       if (init === RECEIVED) {
         super(body.body, body.headers, RECEIVED);
         this.#status = body.status;
         this.#statusText = body.statusText;
+        this.#url = body.url ?? "";
+        this.#redirected = body.redirected ?? false;
         return;
       }
       const { status = 200, statusText = "", headers } = init;
@@ -207,6 +211,12 @@
     }
     get statusText() {
       return this.#statusText;
+    }
+    get url() {
+      return this.#url;
+    }
+    get redirected() {
+      return this.#redirected;
     }
     get ok() {
       return this.#status >= 200 && this.#status < 300;

@@ -3,7 +3,7 @@
 (function (natives) {
   "use strict";
   const { forward, requestOf, responseOf, dataOfRequest, dataOfResponse, utf8Encode, utf8Decode } = natives;
-  const { create, bind, get } = ports;
+  const { create, bind, get, delete: remove } = ports;
   const { Promise, Request, Response, URL } = globalThis;
 
   const plain = (status, statusText, text) => ({
@@ -61,13 +61,53 @@
     return undefined;
   }
 
-  natives.serve = function (data, routes, fetch, fetchOwner, handle, handleOwner) {
+  // Somebody wants to open a socket, which is a port. It is open unless the program answers with a response.
+  function welcome(data, socket, websocket, owner) {
+    if (websocket === undefined) return plain(404, "Not Found", "this program opens no sockets: export default { websocket(socket, request) {} }\n");
+    const name = `socket:${data.socket}`;
+    bind(name, socket);
+    return whenDone(websocket.call(owner, socket, requestOf(data)), (value) => {
+      if (!(value instanceof Response)) return { status: 101, statusText: "", headers: [], body: new Uint8Array(0) };
+      remove(name);
+      return answerOf(value);
+    });
+  }
+
+  natives.serve = function (data, routes, fetch, fetchOwner, handle, handleOwner, websocket, websocketOwner, moved) {
+    if (typeof data.socket === "number" && moved?.length > 0) return welcome(data, moved[0], websocket, websocketOwner);
     const child = routes === undefined ? undefined : routed(routes, data);
     if (child !== undefined) return forward(child, data);
     if (fetch !== undefined) return whenDone(fetch.call(fetchOwner, requestOf(data)), answerOf);
     if (handle !== undefined) return answerByHand(handle, handleOwner, data);
     return plain(404, "Not Found", "this program answers no requests\n");
   };
+
+  // `fetch(url, init)`: a request to another host, by the driver that a host has bound under this name.
+  const DRIVER = "http", REDIRECTS = ["follow", "error", "manual"];
+  const NO_DRIVER = "this program may not reach other hosts; whoever starts it allows them with --allow-net HOST";
+
+  const reach = natives.reach = async function fetch(input, init) {
+    const request = input instanceof Request && init === undefined ? input : new Request(input, init);
+    const redirect = `${init?.redirect ?? "follow"}`;
+    if (!REDIRECTS.includes(redirect)) throw new TypeError(`redirect is follow, error or manual, not '${redirect}'`);
+    const port = get(DRIVER);
+    if (port === undefined) throw new TypeError(`fetch: ${NO_DRIVER}`);
+    const data = { ...dataOfRequest(request), redirect };
+    try {
+      return responseOf(await forward(port, data));
+    } catch (cause) {
+      throw new TypeError(`fetch: ${cause.message}`, { cause });
+    }
+  };
+  Object.defineProperty(globalThis, "fetch", { value: reach, writable: true, configurable: true });
+
+  // `port.close()`: the port, and what it leads to, goes.
+  Object.defineProperty(natives.portPrototype, "close", {
+    value: function close() {
+      remove(this.name);
+    },
+    writable: true, configurable: true,
+  });
 
   // `port.fetch(request)`: a request to another container.
   Object.defineProperty(natives.portPrototype, "fetch", {

@@ -4,7 +4,7 @@
  */
 #include "shim.h"
 
-static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_close, atom_from, atom_fetch, atom_handle_request, atom_routes;
+static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_close, atom_from, atom_fetch, atom_handle_request, atom_routes, atom_websocket;
 static JSValue model_message; /* {data, from, ports, reply} */
 static bool called;           /* the message of this turn has a port for the answer */
 static JSValue reply_port;    /* that port */
@@ -21,11 +21,18 @@ int handlers_init(JSContext *context)
     atom_fetch = JS_NewAtom(context, "fetch");
     atom_handle_request = JS_NewAtom(context, "handleRequest");
     atom_routes = JS_NewAtom(context, "routes");
+    atom_websocket = JS_NewAtom(context, "websocket");
     model_message = JS_NewObject(context);
     for (int i = 0; i < 4; i++)
         if (JS_DefinePropertyValueStr(context, model_message, fields[i], JS_NULL, JS_PROP_C_W_E) < 0)
             return -1;
     return 0;
+}
+
+/* Our own `fetch`, which asks other hosts, is nobody's handler. */
+static bool is_handler(JSContext *context, JSValueConst value)
+{
+    return JS_IsFunction(context, value) && !JS_IsStrictEqual(context, value, engine.reach);
 }
 
 /* The program's function of this name: a method of the module's default export, else a global. `*owner` is its `this`. */
@@ -39,14 +46,14 @@ static JSValue find_handler(JSContext *context, JSAtom name, JSValue *owner)
             return JS_EXCEPTION;
         if (JS_IsObject(*owner))
             handler = JS_GetProperty(context, *owner, name);
-        if (JS_IsException(handler) || JS_IsFunction(context, handler))
+        if (JS_IsException(handler) || is_handler(context, handler))
             return handler;
         JS_FreeValue(context, handler);
         JS_FreeValue(context, *owner);
         *owner = JS_UNDEFINED;
     }
     handler = inside_global(context, name);
-    if (JS_IsException(handler) || JS_IsFunction(context, handler))
+    if (JS_IsException(handler) || is_handler(context, handler))
         return handler;
     JS_FreeValue(context, handler);
     return JS_UNDEFINED;
@@ -206,11 +213,12 @@ static JSValue exported(JSContext *context, JSAtom name)
     return JS_IsUndefined(engine.namespace) ? JS_UNDEFINED : JS_GetProperty(context, engine.namespace, name);
 }
 
-/* The prelude's `serve` gets the request, the routes, and the handler that there is, in one of two places with its `this`. */
+/* The prelude's `serve` gets the request, the routes, the handler that there is, in one of two places with its `this`, and, where ports
+ * came along, that for sockets with its `this`, and the ports: a socket is one. */
 JSValue program_request(JSContext *context, Reader *input)
 {
     Arrived arrived;
-    JSValue arguments[6];
+    JSValue arguments[9];
     arguments[0] = read_arrived(context, input, &arrived);
     if (JS_IsException(arguments[0]))
         return JS_EXCEPTION;
@@ -218,12 +226,18 @@ JSValue program_request(JSContext *context, Reader *input)
         return JS_EXCEPTION;
     arguments[1] = exported(context, atom_routes);
     arguments[2] = find_handler(context, atom_fetch, &arguments[3]);
-    arguments[4] = arguments[5] = JS_UNDEFINED;
+    arguments[4] = arguments[5] = arguments[6] = arguments[7] = arguments[8] = JS_UNDEFINED;
     if (JS_IsUndefined(arguments[2]))
         arguments[4] = find_handler(context, atom_handle_request, &arguments[5]);
-    if (JS_IsException(arguments[1]) || JS_IsException(arguments[2]) || JS_IsException(arguments[4]))
+    uint64_t moved = arrived.ports - (arrived.reply ? 1 : 0);
+    if (moved) {
+        arguments[6] = find_handler(context, atom_websocket, &arguments[7]);
+        arguments[8] = ports_of_message(context, moved);
+    }
+    if (JS_IsException(arguments[1]) || JS_IsException(arguments[2]) || JS_IsException(arguments[4]) || JS_IsException(arguments[6]) ||
+        JS_IsException(arguments[8]))
         return JS_EXCEPTION;
-    return call(context, JS_DupValue(context, engine.serve), JS_UNDEFINED, 6, arguments);
+    return call(context, JS_DupValue(context, engine.serve), JS_UNDEFINED, 9, arguments);
 }
 
 /* A timer is due: the prelude knows by its token what it calls. */
@@ -291,6 +305,13 @@ JSValue program_exception(JSContext *context, Reader *input)
     return call(context, handler, owner, 1, &error);
 }
 
+/* A socket that is closed is of no more use; the program may have deleted it itself. */
+static void let_socket_go(Text from)
+{
+    if (begins_with(from, "socket:"))
+        (void)host_port_delete(from.bytes, from.length);
+}
+
 /* A port is closed: nothing more comes out of it. */
 JSValue program_close(JSContext *context, Reader *input)
 {
@@ -306,8 +327,12 @@ JSValue program_close(JSContext *context, Reader *input)
     if (!settle(context, from, error, JS_UNDEFINED, &settled))
         return JS_EXCEPTION;
     JSValue owner = JS_UNDEFINED, handler = settled ? JS_UNDEFINED : find_handler(context, atom_close, &owner);
-    if (JS_IsException(handler) || JS_IsUndefined(handler))
-        return handler;
-    JSValue port = from_port(context, from);
-    return JS_IsException(port) ? port : call(context, handler, owner, 1, &port);
+    JSValue answer = handler;
+    if (!JS_IsException(handler) && !JS_IsUndefined(handler)) {
+        JSValue port = from_port(context, from);
+        answer = JS_IsException(port) ? port : call(context, handler, owner, 1, &port);
+    }
+    if (!JS_IsException(answer))
+        let_socket_go(from);
+    return answer;
 }

@@ -61,6 +61,7 @@ typedef struct Engine {
     JSValue settle, owe;         /* functions of the prelude for calls and their answers */
     JSValue serve;               /* the function of the prelude that takes requests */
     JSValue ring;                /* the function of the prelude that a timer calls */
+    JSValue reach;               /* our fetch, which asks other hosts */
     JSValue namespace;           /* of the module evaluated last, else undefined */
     JSValue modules;             /* the sources that may be imported and were not yet, by name; else undefined */
     size_t collect_at_bytes;     /* a collection is due above this many allocated bytes */

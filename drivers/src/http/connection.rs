@@ -33,7 +33,7 @@ use super::own::HEAD_TIMED_OUT;
 use super::paced::Paced;
 use super::request::Scheme;
 use super::settings::Settings;
-use super::tls;
+use super::{socket, tls};
 
 /// The least that hyper keeps of a connection, in bytes.
 const HTTP1_BUFFER_BYTES_MIN: usize = 8_192;
@@ -124,11 +124,14 @@ async fn http1<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
     terms: &Terms<H>,
     mut stopping: Stopping,
 ) -> Ended {
-    let is_last = AtomicBool::new(false);
+    let (is_last, opened) = (AtomicBool::new(false), Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
-        let (handler, is_last) = (terms.handler.clone(), &is_last);
+        let (handler, is_last, opened) = (terms.handler.clone(), &is_last, &opened);
         Box::pin(async move {
-            let answer = handler.answer(request, scheme).await;
+            let mut answer = handler.answer(request, scheme).await;
+            if let Some(accepted) = socket::accepted(&mut answer) {
+                *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+            }
             is_last.fetch_or(answer.headers().contains_key(CONNECTION), Ordering::Relaxed);
             Ok::<_, Infallible>(answer)
         })
@@ -146,6 +149,19 @@ async fn http1<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
     };
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
+    let accepted = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(accepted) = accepted {
+        return match ended {
+            Ok(()) => {
+                accepted.run(stream, parts.read_buf.to_vec(), &terms.settings, stopping).await;
+                Ok(())
+            }
+            Err(error) => {
+                accepted.socket.closed().await;
+                Err(error.into())
+            }
+        };
+    }
     match ended {
         Ok(()) if is_last.load(Ordering::Relaxed) => linger(stream).await?,
         Ok(()) => stream.shutdown().await?,

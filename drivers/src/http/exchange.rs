@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{debug, error};
 
@@ -21,7 +21,8 @@ use super::metrics::Metrics;
 use super::own::{busy, last, plain};
 use super::request::{self, Scheme, Unfit};
 use super::settings::Settings;
-use super::{answer, inside};
+use super::socket::{Accepted, Welcome};
+use super::{answer, inside, socket};
 
 /// Who answers the requests of a connection.
 pub(super) trait Handler: Send + Sync + 'static {
@@ -77,6 +78,9 @@ impl Exchange {
             debug!(target: "everturn::http", url, "refused: {} requests are under way", self.settings.requests_max);
             return unread(&body, busy("too many requests are under way"));
         };
+        if socket::is_wanted(&head) {
+            return self.open(&head, &url, place).await;
+        }
         match self.read(body).await {
             Ok(body) => self.ask(&head, &url, &body, place).await,
             Err(not_read) => self.refuse(&url, not_read),
@@ -121,6 +125,36 @@ impl Exchange {
         };
         debug!(target: "everturn::http", url, why, "refused");
         last(plain(status, &why))
+    }
+
+    /// Asks the inside for a socket. One that it opens for a client that has gone is closed again.
+    async fn open(&self, head: &Parts, url: &str, place: OwnedSemaphorePermit) -> Answer {
+        let opening = socket::opening(head);
+        if opening.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return opening;
+        }
+        let Ok(data) = request::encode(head, url, &[]) else { return plain(StatusCode::BAD_REQUEST, "") };
+        let (inside, (tell, told)) = (self.inside.clone(), oneshot::channel());
+        tokio::spawn(async move {
+            let welcome = inside.open(data).await;
+            drop(place);
+            if let Err(Ok(Welcome::Opened(socket, _))) = tell.send(welcome) {
+                socket.closed().await;
+            }
+        });
+        match timeout(self.settings.answer_timeout, told).await {
+            Ok(Ok(Ok(Welcome::Opened(socket, waiting)))) => {
+                socket::accept(opening, Accepted { socket, waiting })
+            }
+            Ok(Ok(Ok(Welcome::Answered(answer)))) => decoded(answer, &head.method, url),
+            Ok(Ok(Ok(Welcome::None))) => plain(StatusCode::NOT_FOUND, "there are no sockets here"),
+            Ok(Ok(Err(failure))) => self.failed(failure, &head.method, url),
+            Ok(Err(_)) => plain(StatusCode::INTERNAL_SERVER_ERROR, ""),
+            Err(_) => {
+                error!(target: "everturn::http", url, "no word about a socket in {:?}", self.settings.answer_timeout);
+                plain(StatusCode::GATEWAY_TIMEOUT, "")
+            }
+        }
     }
 
     async fn ask(&self, head: &Parts, url: &str, body: &[u8], place: OwnedSemaphorePermit) -> Answer {

@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use everturn_dag::Ipld;
 use everturn_exo_interface::Exception;
 
+use super::socket::Welcome;
+
 /// The inside of a server. Who it is stays its own business.
 #[async_trait]
 pub trait Inside: Send + Sync + 'static {
@@ -16,6 +18,14 @@ pub trait Inside: Send + Sync + 'static {
     /// # Errors
     /// See [`Failure`].
     async fn request(&self, request: Vec<u8>) -> Result<Ipld, Failure>;
+
+    /// Hands over a request for a socket, as [`Inside::request`] does, and waits for what the program says.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    async fn open(&self, _request: Vec<u8>) -> Result<Welcome, Failure> {
+        Ok(Welcome::None)
+    }
 
     /// What can be measured inside, at this moment; asked for when somebody looks.
     ///

@@ -27,6 +27,10 @@ pub struct Settings {
     pub answer_timeout: Duration,
     /// How long a client may take none of what it is sent; 30 s by default. Past it its connection is closed.
     pub write_timeout: Duration,
+    /// Largest message of a socket, in bytes; 1 MiB by default. Past it the socket is closed.
+    pub socket_message_bytes_max: usize,
+    /// How often a socket is asked whether it is still there; 30 s by default. One that said nothing since is closed.
+    pub socket_ping: Duration,
     /// How long requests under way may take after the server was asked to stop; 10 s by default.
     pub stop_timeout: Duration,
 }
@@ -44,6 +48,8 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            socket_message_bytes_max: 1 << 20,
+            socket_ping: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
         }
     }

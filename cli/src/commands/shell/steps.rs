@@ -77,7 +77,8 @@ impl Steps {
 
     /// Goes back to the state before a step.
     pub(super) async fn go_back(&self, before: &Cid) -> Result<(), Failure> {
-        Ok(self.local.hypervisor.restore(&self.local.main, before).await?)
+        self.local.hypervisor.restore(&self.local.main, before).await?;
+        self.local.reconnect().await
     }
 
     /// The line that was entered last is none: it threw, or it has been taken back.
