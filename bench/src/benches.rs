@@ -6,6 +6,7 @@ mod dirty;
 mod durable;
 mod heaps;
 mod http;
+mod link;
 mod many;
 mod million;
 mod native;
@@ -36,7 +37,7 @@ pub(crate) enum Asked {
 }
 
 /// All of them.
-pub(crate) const BENCHES: [Bench; 12] = [
+pub(crate) const BENCHES: [Bench; 13] = [
     Bench { name: "warm", asked: Asked::Always, about: "a JS turn without a disk", run: warm::run },
     Bench {
         name: "durable",
@@ -88,6 +89,7 @@ pub(crate) const BENCHES: [Bench; 12] = [
         about: "a counter over HTTP: 64 connections, and one",
         run: http::run,
     },
+    Bench { name: "link", asked: Asked::Always, about: "messages between two hypervisors", run: link::run },
     Bench { name: "start", asked: Asked::Always, about: "the program's start", run: start::run },
 ];
 

@@ -9,6 +9,9 @@ use clap_complete::Shell;
 use everturn::outbound::AllowedHost;
 use everturn::{Cid, Ipld};
 
+use everturn::link::PeerKey;
+
+use crate::links::LinkArguments;
 use crate::{exit, json};
 
 pub(crate) use serve::ServeArguments;
@@ -46,8 +49,8 @@ pub(crate) struct Globals {
     /// Answer with one JSON object a line, for programs
     ///
     /// Each object has a field "event" that says what it tells: answer, backup, check, container, error, exception,
-    /// exported, heap, help, imported, interrupted, line (something was printed), listening, loaded, lost, port, ports, refused,
-    /// result, root, session, undone, version or warning.
+    /// exported, heap, help, id, imported, interrupted, line (something was printed), links, listening, loaded, lost, peer, port,
+    /// ports, refused, result, root, session, undone, version or warning.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -171,6 +174,16 @@ Example:
     /// Take instances of everturn:data out as text, or in
     Data(DataArguments),
 
+    /// Print this data folder's key, by which other hypervisors know it
+    ///
+    /// The key is made when it is first needed, in the file link.key, which only its owner may read.
+    Id,
+
+    /// Say which other hypervisors messages are exchanged with
+    ///
+    /// While no program uses the data folder.
+    Peers(PeersArguments),
+
     /// Print what this program is made of
     ///
     /// The engine's address tells which heaps run on it: a heap stays with the engine that wrote it.
@@ -202,6 +215,9 @@ pub(crate) struct NetArguments {
 pub(crate) struct ShellArguments {
     #[command(flatten)]
     pub(crate) net: NetArguments,
+
+    #[command(flatten)]
+    pub(crate) links: LinkArguments,
 
     /// Keep no undo points
     ///
@@ -238,6 +254,47 @@ pub(crate) struct RunArguments {
     /// If FILE was edited, evaluate it in the living heap first
     #[arg(long)]
     pub(crate) reload: bool,
+
+    #[command(flatten)]
+    pub(crate) links: LinkArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PeersArguments {
+    #[command(subcommand)]
+    pub(crate) command: PeersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeersCommand {
+    /// Make one known: what is sent to ADDRESS is for the owner of KEY, and what that one sends comes from ADDRESS
+    #[command(after_long_help = "\
+Example:
+  everturn peers add --data a 127.0.0.1:6002 $(everturn id --data b)")]
+    Add {
+        /// Where it listens, HOST:PORT
+        address: String,
+        /// What `everturn id` prints there
+        key: PeerKey,
+    },
+    /// Print all, with how much went and came, and why a link has stopped
+    List,
+    /// Forget one, and what waits for it
+    Remove {
+        /// Its address
+        address: String,
+    },
+    /// Begin a link anew that has stopped
+    ///
+    /// A link stops where the two sides do not agree about what was sent: one of them goes on from an old backup, or two copies
+    /// of its folder are in use. Both sides have to do this. What waits is sent again, and may arrive a second time.
+    Resolve {
+        /// Its address
+        address: String,
+        /// Drop what waits instead of sending it again
+        #[arg(long)]
+        drop: bool,
+    },
 }
 
 #[derive(Debug, Args)]

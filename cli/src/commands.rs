@@ -6,9 +6,11 @@ mod completions;
 mod data;
 mod eval;
 mod export;
+mod id;
 mod import;
 mod inspect;
 mod load;
+mod peers;
 mod root;
 mod run;
 mod serve;
@@ -41,6 +43,8 @@ pub(crate) async fn run(arguments: Arguments, output: &Arc<Output>) -> Result<Ex
         Command::Export(export) => export::run(&globals, &export, output).await,
         Command::Import(import) => import::run(&globals, &import, output).await,
         Command::Data(data) => data::run(&globals, &data, output).await,
+        Command::Id => id::run(&globals, output).await,
+        Command::Peers(peers) => peers::run(&globals, &peers, output).await,
         Command::Version => version::run(output).await,
         Command::Completions { shell } => completions::run(shell),
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use everturn::control::ControlError;
 use everturn::http::ServerError;
+use everturn::link::LinkError;
 use everturn::outbound::StartError;
 use everturn::{Exception, HypervisorError, StoreError};
 
@@ -42,6 +43,9 @@ pub(crate) enum Failure {
     /// A server cannot be put together.
     #[error("{0}")]
     Server(ServerError),
+    /// There can be no links.
+    #[error("{0}")]
+    Link(LinkError),
     /// The system refused something else.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -95,6 +99,7 @@ impl Failure {
             | Failure::Server(_)
             | Failure::Control(_)
             | Failure::Detached(_)
+            | Failure::Link(_)
             | Failure::System(_) => Exit::Host,
         }
     }
@@ -114,6 +119,8 @@ impl Failure {
             Failure::Detached(_) => {
                 Some("what it had answered is kept; start it again, or go on with the folder alone")
             }
+            Failure::Link(LinkError::Address { source, .. }) => address_advice(source.kind()),
+            Failure::Link(LinkError::KeyFile { source, .. }) => key_advice(source.kind()),
             _ => None,
         }
     }
@@ -163,6 +170,19 @@ impl From<ServerError> for Failure {
     }
 }
 
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Failure {
+        match error {
+            LinkError::Address { address, source } if !is_of_the_system(source.kind()) => {
+                Failure::Usage(format!(
+                    "{address:?} is no address to listen on ({source}); give HOST:PORT, as in 127.0.0.1:6001"
+                ))
+            }
+            error => Failure::Link(error),
+        }
+    }
+}
+
 /// Whether an address could be understood, and it was the system that did not give it.
 fn is_of_the_system(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied)
@@ -170,15 +190,7 @@ fn is_of_the_system(kind: ErrorKind) -> bool {
 
 fn server_advice(error: &ServerError) -> Option<&'static str> {
     match error {
-        ServerError::Address { source, .. } => match source.kind() {
-            ErrorKind::AddrInUse => {
-                Some("another program listens there; end it, or choose another port (0: any that is free)")
-            }
-            ErrorKind::AddrNotAvailable => {
-                Some("this machine has no such address; 127.0.0.1 is for itself alone, 0.0.0.0 for everyone")
-            }
-            _ => Some("the system does not let you; a port from 1024 on needs no privilege"),
-        },
+        ServerError::Address { source, .. } => address_advice(source.kind()),
         _ => Some("--tls-cert takes a certificate and --tls-key its private key, both as text in PEM"),
     }
 }
@@ -188,6 +200,27 @@ fn control_advice(error: &ControlError) -> &'static str {
         ControlError::Version { .. } => "use the everturn that has the folder open, or end it first",
         ControlError::Foreign(_) => "only the user whose session it is may attach to it",
         _ => "end whoever has the folder open, and try again",
+    }
+}
+
+fn address_advice(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::AddrInUse => {
+            "another program listens there; end it, or choose another port (0: any that is free)"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; 127.0.0.1 is for itself alone, 0.0.0.0 for everyone"
+        }
+        _ => "the system does not let you; a port from 1024 on needs no privilege",
+    })
+}
+
+fn key_advice(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::InvalidData => {
+            Some("bring the file back from a backup; without it this folder is another one to its peers")
+        }
+        kind => kind_advice(kind),
     }
 }
 

@@ -19,6 +19,8 @@ impl Unasked {
     pub(crate) fn of(command: &Command) -> Unasked {
         match command {
             Command::Serve(_) => Unasked::Warnings,
+            Command::Run(run) if run.links.listen.is_some() => Unasked::Warnings,
+            Command::Shell(shell) if shell.links.listen.is_some() => Unasked::Warnings,
             _ => Unasked::Nothing,
         }
     }

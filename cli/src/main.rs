@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod input;
 mod json;
+mod links;
 mod logging;
 mod output;
 mod program;

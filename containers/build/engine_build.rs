@@ -35,7 +35,7 @@ const SHIM_UNITS: [&str; 11] = [
 ];
 
 /// The prelude, in the order in which it runs.
-const PRELUDE: [&str; 11] = [
+const PRELUDE: [&str; 12] = [
     "inspect.js",
     "cid.js",
     "text.js",
@@ -45,6 +45,7 @@ const PRELUDE: [&str; 11] = [
     "clone.js",
     "names.js",
     "calls.js",
+    "links.js",
     "requests.js",
     "timers.js",
 ];

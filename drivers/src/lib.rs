@@ -13,5 +13,7 @@ pub mod clock;
 pub mod control;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "link")]
+pub mod link;
 #[cfg(feature = "outbound")]
 pub mod outbound;

@@ -45,6 +45,8 @@ pub mod control {
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "link")]
+pub mod link;
 #[cfg(feature = "outbound")]
 pub mod outbound;
 #[cfg(feature = "http")]

@@ -7,6 +7,7 @@ use clap::Args;
 use everturn::http::{Settings, Tls};
 
 use super::NetArguments;
+use crate::links::LinkArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
@@ -38,6 +39,9 @@ pub(crate) struct ServeArguments {
 
     #[command(flatten)]
     pub(crate) net: NetArguments,
+
+    #[command(flatten)]
+    pub(crate) links: LinkArguments,
 
     #[command(flatten)]
     bounds: Bounds,

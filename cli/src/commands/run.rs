@@ -10,9 +10,11 @@ use crate::arguments::{Globals, RunArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json::to_json;
+use crate::links::Linked;
 use crate::output::Output;
 use crate::program::{Code, Known, Program};
 use crate::session::{Begun, Folder, Session};
+use crate::signals::{Signals, unless_signalled};
 
 /// Whether an edited program may take the place of the one that the folder runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,14 +40,30 @@ pub(crate) async fn run(
     let edited = Edited::by(arguments.reload, "run");
     let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Vec<u8>>, Failure>>()?;
     let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
-    let work = async |session: &Session| {
-        begin_or_wake(session, &program, edited).await?;
+    let work = async {
+        begin_or_wake(&session, &program, edited).await?;
         session.settle().await?;
-        let exit = deliver(session, messages, output).await?;
-        say_root(session, Ticks::MAX, output).await?;
-        Ok(exit)
+        let linked = Linked::begin(&session, globals, &arguments.links, output).await?;
+        let exit = deliver(&session, messages, output).await?;
+        Ok((linked, exit))
     };
-    session.finish(work).await
+    let ended = match unless_signalled(&session, work).await {
+        Ok((linked, exit)) => listen(&session, linked, output).await.map(|()| exit),
+        Err(failure) => Err(failure),
+    };
+    session.close(ended).await
+}
+
+/// With links, goes on until a signal; then says what has become of it all.
+async fn listen(session: &Session, linked: Option<Linked>, output: &Output) -> Result<(), Failure> {
+    if let Some(linked) = linked {
+        let mut signals = Signals::take()?;
+        signals.next().await;
+        signals.end_at_the_next();
+        linked.end().await;
+        return say_root(session, Ticks::MAX, output).await;
+    }
+    unless_signalled(session, say_root(session, Ticks::MAX, output)).await
 }
 
 fn encode(data: &Ipld) -> Result<Vec<u8>, Failure> {

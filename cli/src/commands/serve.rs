@@ -14,6 +14,7 @@ use super::run::{Edited, begin_or_wake};
 use crate::arguments::{Globals, ServeArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::links::Linked;
 use crate::output::Output;
 use crate::program::Program;
 use crate::session::{Control, Folder, Local, Session};
@@ -36,8 +37,12 @@ pub(crate) async fn run(
     let served = async {
         let edited = Edited::by(arguments.reload, "serve");
         unless_signalled(&session, begin_or_wake(&session, &program, edited)).await?;
+        let linked = Linked::begin(&session, globals, &arguments.links, output).await?;
         let control = listen_to_commands(&local, output);
         let served = serve(server, &local, &session, arguments, output).await;
+        if let Some(linked) = linked {
+            linked.end().await;
+        }
         if let Some(control) = control {
             control.end().await;
         }

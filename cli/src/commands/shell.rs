@@ -17,6 +17,7 @@ use crate::arguments::{Globals, ShellArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input::{Input, Pipe, Prompt, Terminal, Typed};
+use crate::links::Linked;
 use crate::output::Output;
 use crate::session::{Begun, Folder, Session};
 use crate::signals::{Request, Signals};
@@ -49,15 +50,28 @@ async fn converse(
         Begun::Attached => ("Attached to the session that is being served", "attached"),
     };
     output.say(text, || json!({"event": "session", "state": state}));
+    let linked = Linked::begin(session, globals, &arguments.links, output).await?;
     let input = open_input(session, globals, output)?;
     // Beside a shell that is attached others change the state, too: there is no line to take back alone.
     let steps =
         session.local().filter(|_| !arguments.no_undo).map(|local| Steps::begin(&globals.data, local));
     let statement = Statement::default();
-    let mut shell =
-        Shell { session, output, signals, input, steps, statement, has_thrown: false, leaving: None };
+    let mut shell = Shell {
+        session,
+        output,
+        signals,
+        input,
+        linked: linked.as_ref(),
+        steps,
+        statement,
+        has_thrown: false,
+        leaving: None,
+    };
     let ended = shell.talk().await;
     shell.settle().await;
+    if let Some(linked) = linked {
+        linked.end().await;
+    }
     ended
 }
 
@@ -77,6 +91,7 @@ struct Shell<'a> {
     output: &'a Output,
     signals: Signals,
     input: Input,
+    linked: Option<&'a Linked>,
     /// What `.undo` can take back; `None` if it was not wanted.
     steps: Option<Steps>,
     statement: Statement,

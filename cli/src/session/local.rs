@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everturn::js::JsType;
+use everturn::link::{LINK, LinkType};
 use everturn::wasm::WasmType;
 use everturn::{Builder, Cid, ContainerId, DiskStore, Hypervisor, Inspection, Ipld, Ticks};
 use tokio::sync::Mutex;
@@ -133,7 +134,8 @@ impl Local {
         let told = lines.clone();
         let builder = builder.clock(everturn::clock::now_ms).on_line(move |line| told.tell(line));
         let builder = builder.register_container(JS, engine.clone());
-        let hypervisor = builder.register_container(WASM, WasmType::beside(&engine)).build().await?;
+        let builder = builder.register_container(WASM, WasmType::beside(&engine));
+        let hypervisor = builder.register_container(LINK, LinkType).build().await?;
         outside::register(&hypervisor);
         Ok(Local {
             hypervisor,

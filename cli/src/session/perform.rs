@@ -11,10 +11,11 @@ use super::local::{Local, is_empty};
 use super::request::{Answer, Export, Exportable, Request, Took};
 use crate::draft;
 use crate::failure::Failure;
+use crate::links::KEY_FILE;
 use crate::program::Known;
 
 /// What lies beside the store and goes along with a copy.
-const FILES: [&str; 3] = ["program", "undo", "history.txt"];
+const FILES: [&str; 4] = ["program", "undo", "history.txt", KEY_FILE];
 
 impl Local {
     pub(super) async fn perform(&self, request: Request) -> Result<Answer, Failure> {

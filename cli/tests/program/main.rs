@@ -8,6 +8,7 @@ mod data;
 mod errors;
 mod fetch;
 mod json;
+mod links;
 mod reload;
 mod serve;
 mod serve_kills;

@@ -161,6 +161,30 @@ static JSValue deliver(JSContext *context, JSValue data, JSValue from, uint64_t 
     return JS_ThrowTypeError(context, "this program handles no messages: export default { message(msg) {} }");
 }
 
+/* What came over a link is [address, data], and the address stands for the sender. Anything else is the program's own affair. */
+static bool is_of_link(JSContext *context, Text from, JSValueConst data)
+{
+    int64_t length;
+    if (from.length != sizeof(LINK_PORT) - 1 || memcmp(from.bytes, LINK_PORT, from.length) || !JS_IsArray(data) ||
+        JS_GetLength(context, data, &length) || length != 2)
+        return false;
+    JSValue address = JS_GetPropertyUint32(context, data, 0);
+    bool is_text = JS_IsString(address);
+    JS_FreeValue(context, address);
+    return is_text;
+}
+
+static JSValue deliver_from(JSContext *context, JSValue data, Text from, uint64_t ports)
+{
+    if (!is_of_link(context, from, data)) {
+        JSValue sender = from_port(context, from);
+        return JS_IsException(sender) ? sender : deliver(context, data, sender, ports);
+    }
+    JSValue address = JS_GetPropertyUint32(context, data, 0), inner = JS_GetPropertyUint32(context, data, 1);
+    JS_FreeValue(context, data);
+    return deliver(context, inner, address, ports);
+}
+
 typedef struct Arrived {
     Text from;      /* bytes is NULL for no port */
     uint64_t ports;
@@ -204,8 +228,7 @@ JSValue program_message(JSContext *context, Reader *input)
     }
     if (!hold_reply_port(context, &arrived))
         return JS_EXCEPTION;
-    JSValue sender = from_port(context, from);
-    return JS_IsException(sender) ? sender : deliver(context, data, sender, arrived.ports);
+    return deliver_from(context, data, from, arrived.ports);
 }
 
 static JSValue exported(JSContext *context, JSAtom name)

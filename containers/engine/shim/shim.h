@@ -21,6 +21,9 @@
 #define EXPORT(name) __attribute__((export_name(#name)))
 #define IMPORT(name) __attribute__((import_module("everturn"), import_name(#name)))
 
+/* The name of the port to other hypervisors. */
+#define LINK_PORT "link"
+
 enum { DATA_DEPTH_MAX = 128, ID_BYTES_MAX = 64 };
 
 /* The host's side, see ABI.md. */

@@ -254,20 +254,41 @@ static bool read_options(JSContext *context, JSValueConst options, Moved *moved,
 typedef int32_t Post(int32_t handle, const void *data, uint32_t data_bytes, const int32_t *handles, uint32_t handles_count,
                      int32_t priority);
 
+/* The port to the links, through which a message with an address goes. */
+static int32_t link_handle(JSContext *context)
+{
+    int32_t handle = host_port_get(LINK_PORT, sizeof(LINK_PORT) - 1);
+    if (handle < 0)
+        JS_ThrowTypeError(context, "nothing can be sent to an address: there are no links here; --listen HOST:PORT of the program makes them");
+    return handle;
+}
+
+/* What is sent to an address is [address, data] for the links. */
+static JSValue addressed(JSContext *context, JSValueConst address, JSValueConst data)
+{
+    JSValue pair[] = {JS_DupValue(context, address), JS_DupValue(context, data)};
+    return JS_NewArrayFrom(context, 2, pair);
+}
+
 static JSValue post(JSContext *context, JSValueConst *arguments, Post *host_post)
 {
     Encoded data;
     Moved moved;
-    int32_t priority, handle = port_handle(context, arguments[0]);
-    if (handle < 0 || !read_options(context, arguments[2], &moved, &priority) ||
-        !write_value(context, arguments[1], "data", &data))
+    bool away = JS_IsString(arguments[0]);
+    int32_t priority, handle = away ? link_handle(context) : port_handle(context, arguments[0]);
+    if (handle < 0 || !read_options(context, arguments[2], &moved, &priority))
+        return JS_EXCEPTION;
+    JSValue value = away ? addressed(context, arguments[0], arguments[1]) : JS_DupValue(context, arguments[1]);
+    bool written = !JS_IsException(value) && write_value(context, value, "data", &data);
+    JS_FreeValue(context, value);
+    if (!written)
         return JS_EXCEPTION;
     int32_t code = host_post(handle, data.bytes, data.length, moved.handles, moved.count, priority);
     write_done(context);
     return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
 }
 
-/* send(port, data, {ports, priority}) */
+/* send(port or address, data, {ports, priority}) */
 static JSValue send(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
 {
     (void)this, (void)count;

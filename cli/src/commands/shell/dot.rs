@@ -167,6 +167,9 @@ impl Shell<'_> {
         if let Some(step) = &step {
             if let Some(before) = step.before() {
                 steps.go_back(&before).await?;
+                if let Some(linked) = self.linked {
+                    linked.connect().await?;
+                }
             }
             steps.forget()?;
         }

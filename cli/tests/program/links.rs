@@ -1,0 +1,173 @@
+//! Links between two programs, as people use them: keys, a game over many kills, and a folder that comes back from a backup.
+
+use std::net::UdpSocket;
+
+use crate::world::{Ran, Talk, World};
+
+const EXAMPLE: &str = include_str!("../../../examples/pingpong.js");
+/// Kills in the ordinary run.
+const KILLS: usize = 12;
+
+/// Two data folders, `a` and `b`, that know each other.
+struct Pair {
+    world: World,
+    addresses: [String; 2],
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+impl Pair {
+    fn new() -> Pair {
+        let world = World::new();
+        world.file("pingpong.js", EXAMPLE);
+        // Ports that were free a moment ago: both have to be known before either listens.
+        let sockets = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port is free"));
+        let addresses = sockets.map(|socket| socket.local_addr().expect("it is bound").to_string());
+        let pair = Pair { world, addresses };
+        for (of, other) in [(0, 1), (1, 0)] {
+            let key = pair.on(other, &["id"]).out.trim_end().to_owned();
+            let added = pair.on(of, &["peers", "add", &pair.addresses[other], &key]);
+            assert_eq!(added.code, Some(0), "{added:?}");
+        }
+        pair
+    }
+
+    fn on(&self, side: usize, words: &[&str]) -> Ran {
+        self.world.command_on(NAMES[side], words).output().expect("everturn starts").into()
+    }
+
+    /// A shell with links.
+    fn shell(&self, side: usize) -> Talk {
+        let words = ["shell", "--no-undo", "--listen", &self.addresses[side]];
+        let mut talk = Talk::begin(self.world.command_on(NAMES[side], &words));
+        let said = talk.answer();
+        assert!(said.ends_with("session"), "{said}");
+        let said = talk.answer();
+        assert!(said.starts_with(&format!("links on {}, key ", self.addresses[side])), "{said}");
+        talk
+    }
+}
+
+/// Asks until the answer is as wanted.
+fn until(talk: &mut Talk, line: &str, wanted: &str) {
+    for _ in 0..6_000 {
+        let answer = talk.ask(line);
+        if answer.contains(wanted) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{line} never came to {wanted}");
+}
+
+#[test]
+fn a_key_is_shown_and_stays() {
+    let world = World::new();
+    let first = world.everturn(&["id"]);
+    assert_eq!((first.code, first.out.trim_end().len()), (Some(0), 64), "{first:?}");
+    assert_eq!(world.everturn(&["id"]).out, first.out);
+    let listed = world.everturn(&["peers", "list"]);
+    assert_eq!((listed.code, listed.out.as_str()), (Some(0), ""), "{listed:?}");
+    let key = first.out.trim_end();
+    assert_eq!(world.everturn(&["peers", "add", "127.0.0.1:7", key]).code, Some(0));
+    let listed = world.everturn(&["peers", "list"]);
+    assert_eq!(listed.out, format!("127.0.0.1:7 {key}: sent 0, acknowledged 0, received 0\n"));
+    for wrong in [&["peers", "add", "nowhere", key][..], &["peers", "remove", "127.0.0.1:8"]] {
+        let refused = world.everturn(wrong);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+    }
+    assert_eq!(world.everturn(&["peers", "add", "127.0.0.1:9", "short"]).code, Some(2));
+    assert_eq!(world.everturn(&["peers", "remove", "127.0.0.1:7"]).code, Some(0));
+}
+
+#[test]
+fn an_address_without_links_says_what_makes_them() {
+    let world = World::new();
+    let ran = world.everturn(&["eval", "send('127.0.0.1:1', 1)"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("--listen HOST:PORT"), "{ran:?}");
+}
+
+#[test]
+fn a_port_in_use_is_said_before_anything_else() {
+    let world = World::new();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let address = socket.local_addr().expect("it is bound").to_string();
+    let ran = world.lines_with(&["--listen", &address], &["1"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("cannot listen for links") && ran.err.contains("another program"), "{ran:?}");
+}
+
+#[test]
+fn a_ball_goes_back_and_forth_over_kills_of_both_sides() {
+    let pair = Pair::new();
+    let load = format!(".load {}", pair.world.path("pingpong.js").display());
+    let mut players = [0, 1].map(|side| Some(pair.shell(side)));
+    for player in players.iter_mut().flatten() {
+        player.type_line(&load);
+        until(player, "score()", "0 balls");
+    }
+    let first = players[0].as_mut().expect("it plays");
+    // `begin` hits in all, so that the game goes on while they are killed.
+    let ends = 400;
+    first.type_line(&format!("send('{}', {{ begin: {ends} }})", pair.addresses[1]));
+    for kill in 0..KILLS {
+        let sides: &[usize] = match kill % 3 {
+            0 => &[0],
+            1 => &[1],
+            _ => &[0, 1],
+        };
+        std::thread::sleep(std::time::Duration::from_millis(30 + 17 * (kill as u64 % 5)));
+        for side in sides {
+            players[*side].take().expect("it plays").kill();
+        }
+        for side in sides {
+            players[*side] = Some(pair.shell(*side));
+        }
+    }
+    // Ball 400 is the last: of it and all before it, each came once, half of them on each side, and the first message beside.
+    let [a, b] = &mut players;
+    until(a.as_mut().expect("it plays"), "score()", "200 balls came here, the last was number 399");
+    until(b.as_mut().expect("it plays"), "score()", "201 balls came here, the last was number 400");
+    for (side, player) in players.into_iter().enumerate() {
+        let ran = player.expect("it plays").end();
+        assert!(!ran.err.contains("came after"), "{side}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_backup_that_is_brought_back_stops_the_link_on_both_sides() {
+    let pair = Pair::new();
+    let to_b = |text: &str| format!("send('{}', '{text}')", pair.addresses[1]);
+    let receive = "var got = []; function receive(sender, message) { got.push(message) }";
+    let mut b = pair.shell(1);
+    b.type_line(receive);
+    let mut a = pair.shell(0);
+    a.type_line(&to_b("one"));
+    until(&mut b, "got.join()", "one");
+    a.end();
+    assert_eq!(pair.on(0, &["backup", "a-before"]).code, Some(0));
+    let mut a = pair.shell(0);
+    a.type_line(&to_b("two"));
+    until(&mut b, "got.join()", "one,two");
+    a.end();
+    std::fs::remove_dir_all(pair.world.path("a")).expect("it is there");
+    std::fs::rename(pair.world.path("a-before"), pair.world.path("a")).expect("the backup is there");
+    let mut a = pair.shell(0);
+    a.type_line(&to_b("another"));
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let (a, b) = (a.end(), b.end());
+    for ran in [&a, &b] {
+        assert!(ran.err.contains("has stopped") && ran.err.contains("peers resolve"), "{ran:?}");
+    }
+    for (of, other) in [(0, 1), (1, 0)] {
+        let listed = pair.on(of, &["peers", "list"]);
+        assert!(listed.out.contains("stopped: "), "{listed:?}");
+        assert_eq!(pair.on(of, &["peers", "resolve", &pair.addresses[other]]).code, Some(0));
+    }
+    let mut b = pair.shell(1);
+    let a = pair.shell(0);
+    until(&mut b, "got.join()", "one,two,another");
+    a.end();
+    b.end();
+}

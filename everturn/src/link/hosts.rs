@@ -1,0 +1,158 @@
+//! What hosts ask, and how those that wait are answered: at once, or when there is something.
+
+use everturn_dag::node;
+use everturn_drivers::link::{Compared, Outgoing, Peers};
+use everturn_exo_interface::{Exception, LogLevel, Turn};
+use serde::Serialize;
+
+use super::arrivals::take;
+use super::ledger::{Ledger, Refused};
+use super::requests::Request;
+use super::turns::{refused, thrown};
+
+/// Who waits for a change of the list of peers.
+const WAITING_FOR_PEERS: &str = "waiting:peers";
+/// Messages that are given out at once, at most.
+const GIVEN_MAX: usize = 512;
+
+pub(super) fn run(ledger: &mut Ledger, turn: &mut Turn, data: &[u8]) -> Result<(), Exception> {
+    let request: Request =
+        node::decode(data).map_err(|error| thrown(format!("no request to links: {error}")))?;
+    match request {
+        Request::Open(open) => {
+            ledger.set_open(open);
+            answer(turn, &())
+        }
+        Request::Peers(known) => match known {
+            Some(version) if version == ledger.common().version => hold(turn, WAITING_FOR_PEERS),
+            _ => answer(turn, &peers(ledger)),
+        },
+        Request::Admit(key, address) => answer(turn, &ledger.admit(key, &address)),
+        Request::Positions(address) => answer(turn, &ledger.peer(&address).map_err(refused)?.positions),
+        Request::Compare(address, dialer, theirs) => {
+            let compared = ledger.compare(&address, dialer, theirs);
+            found(ledger, turn, &address, compared)
+        }
+        Request::Acknowledged(address, position) => {
+            let compared = ledger.acknowledged(&address, position);
+            found(ledger, turn, &address, compared)
+        }
+        Request::Next(address, after, bytes_max) => {
+            let outgoing = outgoing(ledger, &address, after, bytes_max).map_err(refused)?;
+            match outgoing {
+                Some(outgoing) => answer(turn, &outgoing),
+                None => hold(turn, &waiting_for(ledger, &address)?),
+            }
+        }
+        Request::Take(address, messages) => {
+            let taken = take(ledger, turn, &address, &messages)?;
+            answer(turn, &taken)
+        }
+        Request::Stop(address, why) => {
+            let why = format!("{address} says: {why}");
+            if ledger.peer(&address).map_err(refused)?.stopped.is_none() {
+                ledger.stop(&address, &why).map_err(refused)?;
+                report(turn, &address, &why)?;
+            }
+            answer(turn, &())
+        }
+        Request::Add(address, key) => {
+            ledger.add(&address, Some(key)).map_err(refused)?;
+            answer(turn, &())
+        }
+        Request::Remove(address) => {
+            let number = ledger.remove(&address).map_err(refused)?;
+            forget(turn, number)?;
+            answer(turn, &())
+        }
+        Request::Resolve(address, resolution) => {
+            ledger.resolve(&address, resolution).map_err(refused)?;
+            answer(turn, &())
+        }
+    }
+}
+
+/// Answers what a comparison has shown, and tells people when it is the end of a link.
+fn found(
+    ledger: &Ledger,
+    turn: &mut Turn,
+    address: &str,
+    compared: Result<Compared, Refused>,
+) -> Result<(), Exception> {
+    let compared = compared.map_err(refused)?;
+    if let Compared::Stopped(why) = &compared
+        && ledger.peer(address).is_ok_and(|peer| peer.stopped.as_ref() == Some(why))
+    {
+        report(turn, address, why)?;
+    }
+    answer(turn, &compared)
+}
+
+pub(super) fn report(turn: &mut Turn, address: &str, why: &str) -> Result<(), Exception> {
+    let text = format!(
+        "the link with {address} has stopped: {why}. Nothing goes on with it before `everturn peers resolve {address}` \
+         on both sides"
+    );
+    Ok(turn.log(LogLevel::Error, &text)?)
+}
+
+/// Answers who waits for messages to a peer, if anybody does.
+pub(super) fn tell(ledger: &Ledger, turn: &mut Turn, address: &str) -> Result<(), Exception> {
+    let name = waiting_for(ledger, address)?;
+    let Ok(waiting) = turn.get(&name) else { return Ok(()) };
+    let sent = ledger.peer(address).map_err(refused)?.positions.sent.number;
+    // Who waits has all before this one.
+    let Some(outgoing) = outgoing(ledger, address, sent - 1, 1).map_err(refused)? else { return Ok(()) };
+    let data = node::encode(&outgoing).map_err(|error| thrown(error.to_string()))?;
+    turn.send(waiting, &data, &[], 0)?;
+    Ok(turn.delete(&name)?)
+}
+
+pub(super) fn tell_peers(ledger: &Ledger, turn: &mut Turn) -> Result<(), Exception> {
+    let Ok(waiting) = turn.get(WAITING_FOR_PEERS) else { return Ok(()) };
+    let data = node::encode(&peers(ledger)).map_err(|error| thrown(error.to_string()))?;
+    turn.send(waiting, &data, &[], 0)?;
+    Ok(turn.delete(WAITING_FOR_PEERS)?)
+}
+
+fn peers(ledger: &Ledger) -> Peers {
+    Peers { version: ledger.common().version, list: ledger.list() }
+}
+
+fn outgoing(ledger: &Ledger, address: &str, after: u64, bytes_max: u64) -> Result<Option<Outgoing>, Refused> {
+    let owed = ledger.owed(address, after, bytes_max)?;
+    let first = after.max(ledger.peer(address)?.positions.acknowledged.number) + 1;
+    let messages = owed.iter().take(GIVEN_MAX).map(|waiting| waiting.bytes.clone().into()).collect();
+    Ok((!owed.is_empty()).then_some(Outgoing { first, messages }))
+}
+
+fn waiting_for(ledger: &Ledger, address: &str) -> Result<String, Exception> {
+    Ok(format!("waiting:{}", ledger.peer(address).map_err(refused)?.number))
+}
+
+/// Keeps the way back until there is something to say. Who waited before waits no more.
+fn hold(turn: &mut Turn, name: &str) -> Result<(), Exception> {
+    if turn.get(name).is_ok() {
+        turn.delete(name)?;
+    }
+    let Some(reply) = turn.reply_port() else { return Ok(()) };
+    Ok(turn.bind(name, reply)?)
+}
+
+/// Deletes the ports that belong to a peer.
+fn forget(turn: &mut Turn, number: u64) -> Result<(), Exception> {
+    for name in turn.names() {
+        let mut parts = name.split(':');
+        let what = parts.next();
+        let of_peer = parts.next() == Some(number.to_string().as_str());
+        if of_peer && matches!(what, Some("ours" | "theirs" | "imported" | "waiting")) {
+            turn.delete(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn answer<T: Serialize>(turn: &mut Turn, value: &T) -> Result<(), Exception> {
+    let data = node::encode(value).map_err(|error| thrown(error.to_string()))?;
+    Ok(turn.answer(&data)?)
+}
