@@ -8,12 +8,13 @@ TOOLS := $(CURDIR)/build/tools
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help compiler demo test bench cargo-deny clean-compiler
+.PHONY: help compiler demo test test-sled bench cargo-deny clean-compiler
 
 help:
 	@echo "make compiler         fetch the pinned C compiler that the JS engine is built with (into build/)"
 	@echo "make demo             build in release mode, then a session that survives kill -9"
 	@echo "make test             all tests of the workspace, doctests included"
+	@echo "make test-sled        the tests of the store with the feature sled; they run over all three libraries"
 	@echo "make bench            the benchmarks, as a table; BENCH=\"--quick warm\" chooses among them"
 	@echo "make cargo-deny       the program that checks licences and advisories, unless it is installed"
 	@echo "make clean-compiler   remove the fetched compiler"
@@ -56,6 +57,11 @@ test: compiler
 	fi
 	@echo "test: the examples in the documentation (about 1 minute)"
 	$(CARGO) test --workspace --doc $(LOCKED)
+
+# The crate of the store alone, so that nothing large is built a second time.
+test-sled:
+	@echo "test-sled: building and running the tests of the store with the feature sled (the first time about 2 minutes)"
+	$(CARGO) test -p everturn-dag --features sled $(LOCKED)
 
 # What is measured: docs/benchmarks.md. Quiet machine, a real disk under target/.
 BENCH ?=

@@ -52,6 +52,8 @@ pub mod power_cut;
 mod redb;
 mod seal;
 mod sealed;
+#[cfg(feature = "sled")]
+mod sled;
 
 use std::fmt;
 
@@ -226,7 +228,7 @@ pub trait Store: Reader + fmt::Debug + 'static {
     /// If the store is poisoned.
     fn snapshot(&self) -> Result<Box<dyn Reader>, StoreError>;
 
-    /// A short name for people: "memory", "fjall", "redb".
+    /// A short name for people: "memory", "fjall", "redb", "sled".
     fn name(&self) -> &'static str;
 }
 

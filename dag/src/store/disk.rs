@@ -1,4 +1,4 @@
-//! The store on disk: a folder, its format, its lock, and one of two libraries behind a [seal](super::seal).
+//! The store on disk: a folder, its format, its lock, and a library behind a [seal](super::seal).
 //!
 //! ```text
 //! data/
@@ -6,7 +6,7 @@
 //!   store/          appears whole, by a rename, when the store has been created
 //!     FORMAT        this layout's version and the library
 //!     NOTE          the newest durable batch
-//!     fjall/ or redb/
+//!     fjall/ or redb/ (or sled/)
 //!   store.new/      a store whose creation was interrupted; made anew
 //! ```
 //!
@@ -25,6 +25,8 @@ use super::fjall::Fjall;
 use super::note::Note;
 use super::redb::Redb;
 use super::sealed::{Origin, Sealed, View};
+#[cfg(feature = "sled")]
+use super::sled::Sled;
 use super::{Batch, Reader, Store, StoreError};
 
 /// A library that keeps the bytes. A folder stays with the one it was created with.
@@ -36,17 +38,27 @@ pub enum Backend {
     Fjall,
     /// redb 4: a copy-on-write tree.
     Redb,
+    /// sled 0.34: a log of segments. With the feature `sled`.
+    #[cfg(feature = "sled")]
+    Sled,
 }
 
 impl Backend {
     /// Every backend.
-    pub const ALL: [Backend; 2] = [Backend::Fjall, Backend::Redb];
+    pub const ALL: &[Backend] = &[
+        Backend::Fjall,
+        Backend::Redb,
+        #[cfg(feature = "sled")]
+        Backend::Sled,
+    ];
 
     /// Its name, in errors and on disk.
     pub fn name(self) -> &'static str {
         match self {
             Backend::Fjall => "fjall",
             Backend::Redb => "redb",
+            #[cfg(feature = "sled")]
+            Backend::Sled => "sled",
         }
     }
 
@@ -54,6 +66,8 @@ impl Backend {
         match self {
             Backend::Fjall => Ok(Box::new(Fjall::create(folder)?)),
             Backend::Redb => Ok(Box::new(Redb::create(folder)?)),
+            #[cfg(feature = "sled")]
+            Backend::Sled => Ok(Box::new(Sled::create(folder)?)),
         }
     }
 
@@ -61,6 +75,8 @@ impl Backend {
         match self {
             Backend::Fjall => Ok(Box::new(Fjall::open(folder, noted)?)),
             Backend::Redb => Ok(Box::new(Redb::open(folder, noted)?)),
+            #[cfg(feature = "sled")]
+            Backend::Sled => Ok(Box::new(Sled::open(folder, noted)?)),
         }
     }
 }

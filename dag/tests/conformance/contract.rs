@@ -9,7 +9,7 @@ use crate::world::{Model, Random, put};
 fn on_every_store(check: impl Fn(&dyn Store)) {
     check(&MemoryStore::new());
     check(&PowerCutStore::new());
-    for backend in Backend::ALL {
+    for backend in Backend::ALL.iter().copied() {
         let folder = tempfile::tempdir().unwrap();
         check(&DiskStore::open_with(folder.path(), backend).unwrap());
     }

@@ -17,7 +17,7 @@ use crate::world::{Model, Random, count, put};
 fn a_damaged_store_is_refused_or_right() {
     let flips = count("EVERTURN_DAMAGE_CASES", 300);
     quiet_panics();
-    for backend in Backend::ALL {
+    for backend in Backend::ALL.iter().copied() {
         let original = Original::make(backend);
         let mut table = Table::default();
         for case in original.cases(flips) {
@@ -89,7 +89,9 @@ impl Original {
             write(&store, random.batch());
         }
         let megabyte = random.bytes(1 << 20);
-        for round in 0..80u8 {
+        // sled gives each version of a large value a file of its own, and keeps the file for long.
+        let rounds = if backend.name() == "sled" { 8 } else { 80 };
+        for round in 0..rounds {
             write(&store, put(Space::Blocks, b"large", &megabyte[usize::from(round)..]));
             write(&store, put(Space::Runtime, &[round], &[round; 200]));
         }

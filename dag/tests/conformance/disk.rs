@@ -8,7 +8,7 @@ use everturn_dag::{Backend, Batch, DiskStore, Reader, Space, Store, StoreError};
 use crate::world::{Model, Random, put};
 
 fn on_every_backend(check: impl Fn(Backend, &Path)) {
-    for backend in Backend::ALL {
+    for backend in Backend::ALL.iter().copied() {
         let folder = tempfile::tempdir().unwrap();
         check(backend, folder.path());
     }
@@ -75,7 +75,7 @@ fn a_folder_keeps_its_backend() {
         drop(DiskStore::open_with(folder, backend).unwrap());
         assert_eq!(open(folder).backend(), backend);
         assert_eq!(open(folder).name(), backend.name());
-        for other in Backend::ALL.into_iter().filter(|other| *other != backend) {
+        for other in Backend::ALL.iter().copied().filter(|other| *other != backend) {
             let error = DiskStore::open_with(folder, other).unwrap_err().to_string();
             assert!(error.contains(backend.name()) && error.contains(other.name()), "{error}");
         }
@@ -129,6 +129,16 @@ fn a_newer_format_is_named() {
         std::fs::write(&format, text).unwrap();
         open(folder);
     });
+}
+
+#[cfg(not(feature = "sled"))]
+#[test]
+fn a_store_on_sled_is_named_to_a_program_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    std::fs::write(folder.path().join("store/FORMAT"), "everturn store\nformat 3\nbackend sled\n").unwrap();
+    let error = DiskStore::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("the feature `sled`"), "{error}");
 }
 
 /// Without its file, an open is an error that names it; with the file put back, nothing is lost.

@@ -41,7 +41,7 @@ fn mount(arguments: &[&str], on: &Path) {
 #[test]
 fn a_full_disk_is_named_and_loses_nothing_that_was_synced() {
     in_a_namespace("full::a_full_disk_is_named_and_loses_nothing_that_was_synced", |disk| {
-        for backend in Backend::ALL {
+        for backend in Backend::ALL.iter().copied() {
             let (folder, ballast) = (disk.join(backend.name()), disk.join("ballast"));
             std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
             let store = DiskStore::open_with(&folder, backend).unwrap();
@@ -77,7 +77,7 @@ fn a_full_disk_is_named_and_loses_nothing_that_was_synced() {
 #[test]
 fn a_disk_that_may_only_be_read_is_named() {
     in_a_namespace("full::a_disk_that_may_only_be_read_is_named", |disk| {
-        for backend in Backend::ALL {
+        for backend in Backend::ALL.iter().copied() {
             let folder = disk.join(backend.name());
             let store = DiskStore::open_with(&folder, backend).unwrap();
             store.write(put(Space::Meta, b"key", b"value")).unwrap();

@@ -31,7 +31,7 @@ fn a_killed_process_leaves_every_acknowledged_batch() {
     if let Some(folder) = std::env::var_os("EVERTURN_TEST_KILL") {
         return write_until_killed(Path::new(&folder));
     }
-    for backend in Backend::ALL {
+    for backend in Backend::ALL.iter().copied() {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         drop(DiskStore::open_with(folder.path(), backend).unwrap());
         let (mut random, mut model, mut applied) = (Random(31), Model::default(), 0);

@@ -67,7 +67,13 @@ pub(super) fn format(folder: &Path) -> Result<Option<Backend>, StoreError> {
         let place = folder.display().to_string();
         return Err(StoreError::OlderFormat { place, found: version, known: FORMAT_KNOWN });
     }
-    let backend = Backend::ALL.into_iter().find(|backend| rest == format!("backend {}\n", backend.name()));
+    #[cfg(not(feature = "sled"))]
+    if rest == "backend sled\n" {
+        let what = "this program was built without the feature `sled`; use one that has it".to_owned();
+        return Err(StoreError::Backend { backend: "sled", place: folder.display().to_string(), what });
+    }
+    let backend =
+        Backend::ALL.iter().copied().find(|backend| rest == format!("backend {}\n", backend.name()));
     backend.map(Some).ok_or_else(|| damaged(&path, "it names no backend that this program knows"))
 }
 
