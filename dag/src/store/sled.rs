@@ -7,7 +7,9 @@
 //! 3. It verifies what it reads of its log, but leaves out what it cannot read. So every batch carries a sum over all
 //!    rows, and opening compares it with the rows that are there: it takes time with the size of the store.
 //! 4. Opening cuts the log where it finds it damaged. So a copy is opened first, and the folder only if that is right.
-//! 5. It does not survive a full disk: see [`library`]. So a batch that the disk may have no room for is refused before
+//! 5. A power cut between a write and its sync may leave a log that names a large page whose file is not there. The
+//!    library leaves such a page out, so the folder is refused (docs/decisions/0002).
+//! 6. It does not survive a full disk: see [`library`]. So a batch that the disk may have no room for is refused before
 //!    the library learns of it.
 
 mod files;
