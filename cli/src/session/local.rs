@@ -66,7 +66,7 @@ pub(crate) struct Local {
     /// How long to wait until all is idle; `None` is as long as it takes.
     pub(super) settle_most: Option<Duration>,
     /// What it may reach.
-    pub(super) reach: Reach,
+    pub(super) reach: Arc<Reach>,
 }
 
 /// How long a server, which may always have something to do, is given to become idle.
@@ -146,7 +146,7 @@ impl Local {
             lines,
             loading: Arc::default(),
             settle_most: None,
-            reach: Reach::default(),
+            reach: Arc::default(),
         })
     }
 

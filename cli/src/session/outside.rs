@@ -11,10 +11,10 @@ use crate::failure::Failure;
 use super::{Local, Session};
 
 /// The hosts that a container may reach, and its way to them once it runs and has one.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Reach {
     allowed: Vec<AllowedHost>,
-    outbound: Arc<OnceLock<Outbound>>,
+    outbound: OnceLock<Outbound>,
 }
 
 /// Makes the types of drivers' durable halves known: a folder may have some.
@@ -43,7 +43,8 @@ impl Session {
 impl Local {
     /// Lets the container reach hosts, from when it runs.
     pub(crate) fn reaching(self, net: &NetArguments) -> Local {
-        Local { reach: Reach { allowed: net.allow_net.clone(), ..self.reach }, ..self }
+        let reach = Reach { allowed: net.allow_net.clone(), outbound: OnceLock::new() };
+        Local { reach: Arc::new(reach), ..self }
     }
 
     /// Gives the container, which is there, what comes from outside: answers of the hosts that it may reach, and the time.

@@ -28,7 +28,7 @@ impl Client {
     /// Opens a socket; or the status and the body of the answer that came instead.
     fn try_open(site: &Site, path: &str) -> Result<Client, (u16, String)> {
         let stream = TcpStream::connect(&site.address).expect("the server lets a client in");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is no zero");
         match tungstenite::client(format!("ws://{}{path}", site.address), stream) {
             Ok((socket, _)) => Ok(Client(socket)),
             Err(HandshakeError::Failure(Error::Http(answer))) => {
