@@ -15,7 +15,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -231,6 +231,10 @@ impl Accepted {
             }
             // The client says good-bye too; what it said before is lost.
             while let Some(Ok(_)) = stream.next().await {}
+            // One that still sends what nobody wants is not reset while it reads why.
+            stream.get_mut().shutdown().await?;
+            let mut unread = [0; BUFFER_BYTES];
+            while stream.get_mut().read(&mut unread).await? > 0 {}
             Ok::<_, Error>(())
         };
         // A client that has gone hears nothing, and need not.
