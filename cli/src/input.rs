@@ -9,6 +9,7 @@ mod vocabulary;
 
 use std::io::{self, IsTerminal as _};
 
+pub(crate) use names::Names;
 pub(crate) use pipe::Pipe;
 pub(crate) use terminal::Terminal;
 

@@ -22,6 +22,7 @@ use self::attached::Attached;
 use self::request::{Answer, Request, Took};
 use crate::arguments::Globals;
 use crate::failure::Failure;
+use crate::input::Names;
 use crate::output::Output;
 use crate::program::{Known, Program};
 use crate::signals::unless_signalled;
@@ -35,6 +36,7 @@ const LOOKS: u32 = 5;
 const LOOK_EACH: Duration = Duration::from_millis(100);
 
 /// A session, wherever it is.
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub(crate) enum Session {
     /// This process has the folder.
     Local(Local),
@@ -182,7 +184,7 @@ impl Session {
     }
 
     /// Completes names, for a thread that may wait.
-    pub(crate) fn names(&self) -> Box<dyn Fn(&str) -> Vec<String> + Send> {
+    pub(crate) fn names(&self) -> Names {
         let runtime = tokio::runtime::Handle::current();
         let ask: Box<dyn Fn(Request) -> Result<Answer, Failure> + Send> = match self {
             Session::Local(local) => {

@@ -56,6 +56,7 @@ enum everturn_refusal {
   EVERTURN_QUEUE_FULL = -17,
   EVERTURN_OUTBOX_FULL = -18,
   EVERTURN_TOO_MANY_TIMERS = -19,
+  EVERTURN_IN_QUERY = -20,
 };
 
 /* Bounds of a child that its creator may lower. */

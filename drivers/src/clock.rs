@@ -1,6 +1,6 @@
 //! The clock: says what time it is when a timer is due.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -24,6 +24,12 @@ pub trait Timers: Send {
 pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds since this was called, by a clock that nobody sets: to see how long something takes.
+pub fn stopwatch() -> impl Fn() -> u64 + Send + Sync {
+    let begun = Instant::now();
+    move || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Keeps the time until there is no more to be kept. What is due already is fired at once.

@@ -5,7 +5,7 @@ use everturn_drivers::clock::{self, Timers};
 use everturn_hypervisor::{DueTimers, Hypervisor};
 use tokio::task::JoinHandle;
 
-pub use everturn_drivers::clock::now_ms;
+pub use everturn_drivers::clock::{now_ms, stopwatch};
 
 struct Kept(DueTimers);
 

@@ -22,7 +22,7 @@ pub use everturn_drivers::http::{
     Failure, Frame, Inside, Measure, MeasureKind, Outgoing, Server, ServerError, Settings, Socket, Taken,
     Tls, Waiting, Welcome,
 };
-use everturn_hypervisor::{Hypervisor, HypervisorError};
+use everturn_hypervisor::{Hypervisor, HypervisorError, Metrics};
 use everturn_port_manager::{ContainerId, Ticks};
 use tokio::sync::OnceCell;
 
@@ -56,25 +56,74 @@ impl Inside for Served {
         sockets.open(&request).await
     }
 
-    /// The container's logical time; that it can be told shows that turns run and become durable.
+    async fn query(&self, request: Vec<u8>) -> Result<Ipld, Failure> {
+        self.hypervisor.query(&self.container, request).await.map_err(failure)
+    }
+
+    /// The container's logical time, which can be told where turns run and become durable; and what the hypervisor counts.
     async fn measures(&self) -> Result<Vec<Measure>, Failure> {
         let ticks = self.hypervisor.wait(&self.container, Ticks(0)).await.map_err(failure)?;
-        Ok(vec![Measure {
-            name: "everturn_container_ticks",
-            help: "logical time of the container that is served",
-            kind: MeasureKind::Counter,
-            value: ticks.0 as f64,
-        }])
+        Ok(measures(ticks, &self.hypervisor.metrics()))
     }
+}
+
+fn measures(ticks: Ticks, metrics: &Metrics) -> Vec<Measure> {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    let counters = [
+        ("everturn_container_ticks", "logical time of the container that is served", ticks.0 as f64),
+        ("everturn_turns_total", "turns taken, those that failed included", metrics.turns as f64),
+        ("everturn_exceptions_total", "turns that were discarded", metrics.exceptions as f64),
+        ("everturn_queries_total", "requests answered without a turn", metrics.queries as f64),
+        ("everturn_fuel_total", "what turns have burnt, in ticks", metrics.burnt as f64),
+        ("everturn_batches_total", "batches that are durable", metrics.batches as f64),
+        ("everturn_batch_turns_total", "turns in them", metrics.batch_turns as f64),
+        ("everturn_commit_seconds_total", "from a batch to its being durable", seconds(metrics.commit_ns)),
+        ("everturn_sync_seconds_total", "how much of that was waiting for syncs", seconds(metrics.sync_ns)),
+        (
+            "everturn_dirty_pages_total",
+            "pages of 4 KiB that batches found changed",
+            metrics.dirty_pages as f64,
+        ),
+    ];
+    let gauges = [
+        ("everturn_inputs_waiting", "inputs whose turns were not taken yet", metrics.inputs_waiting),
+        ("everturn_answers_waiting", "requests whose answers come in a later turn", metrics.answers_waiting),
+        (
+            "everturn_containers_waiting",
+            "containers in whose ports something waits",
+            metrics.containers_waiting,
+        ),
+        ("everturn_containers", "containers that are alive", metrics.containers),
+        ("everturn_heap_bytes", "heaps and bookkeeping of containers in memory", metrics.heap_bytes),
+    ];
+    let counters =
+        counters.map(|(name, help, value)| Measure { name, help, kind: MeasureKind::Counter, value });
+    let gauges = gauges.map(|(name, help, value)| {
+        let value = value as f64;
+        Measure { name, help, kind: MeasureKind::Gauge, value }
+    });
+    counters.into_iter().chain(gauges).collect()
 }
 
 pub(crate) fn failure(error: HypervisorError) -> Failure {
     match error {
         HypervisorError::Exception(exception) => Failure::Exception(exception),
         HypervisorError::Message(why) => Failure::TooLarge(why),
+        HypervisorError::Busy { .. } => Failure::Busy,
         error @ (HypervisorError::Unanswered | HypervisorError::NoSuchContainer(_)) => {
             Failure::Unanswered(error.to_string())
         }
         error => Failure::Stopped(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_hypervisor_is_busy_and_not_broken() {
+        assert_eq!(failure(HypervisorError::Busy { waiting: 9 }), Failure::Busy);
+        assert!(matches!(failure(HypervisorError::Stopped("why".into())), Failure::Stopped(_)));
     }
 }

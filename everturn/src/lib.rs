@@ -85,7 +85,8 @@ pub use everturn_exo_interface::{
 };
 pub use everturn_hypervisor::{
     ArchiveError, Budget, Builder, DueTimers, Exported, Hypervisor, HypervisorError, ImportLimits,
-    Inspection, Line, Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check, import_car,
+    Inspection, Line, Metrics, Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check,
+    import_car,
 };
 pub use everturn_port_manager::{
     ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Source, Ticks,

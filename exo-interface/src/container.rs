@@ -22,6 +22,10 @@ pub enum Input {
     /// Which names may stand in place of the last one of this text, such as `foo.ba`? The answer is a list of texts. A
     /// question, not a turn: whatever it did to the container is taken back.
     Complete(Arc<str>),
+    /// A request, as a [`Kind::Request`](everturn_port_manager::Kind) carries it, that only looks. The answer is as that of a request;
+    /// none if the program leaves it to a turn, `false` if it has no part that answers such questions. A question, not a turn:
+    /// calls that would have an effect are refused, and whatever it did to the container is taken back.
+    Query(Vec<u8>),
 }
 
 /// What a type is told when it makes or wakes a container.
@@ -57,6 +61,11 @@ pub trait Container: Send {
     /// # Errors
     /// If the host fails, not the guest.
     fn run(&mut self, turn: &mut Turn, input: &Input) -> Result<Verdict, ExoError>;
+
+    /// Whether it may be asked an [`Input::Query`].
+    fn answers_queries(&self) -> bool {
+        false
+    }
 
     /// Whether a [`Input::Collect`] turn should follow, by a rule over the container's own state.
     fn due(&mut self) -> bool {

@@ -7,6 +7,7 @@
 //! 3. Ticks never go back, not even with a turn that is discarded.
 //! 4. A collection follows the turn that made it due at once, so no commit falls between.
 
+mod query;
 mod record;
 mod stepped;
 
@@ -18,11 +19,12 @@ use everturn_port_manager::{
     Bindings, ContainerId, Delivery, Gauge, Kind, Loose, PortId, PortManager, PortName, Source, Ticks,
 };
 
+pub use query::Asked;
 pub use record::RuntimeRecord;
 use stepped::within;
 pub use stepped::{Done, Life, Stepped};
 
-use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live, live_reusing};
+use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live_reusing};
 use crate::{
     Container, ContainerType, Effect, Exception, ExceptionKind, ExoError, Input, OwnLimits, StateWriter,
     TimerId, Timers, Turn, TypeContext, Verdict,
@@ -64,8 +66,12 @@ pub struct ExoInterface {
     span_turns: u32,
     calm_turns: u32,
     changed: bool,
+    /// Whether its program is known to answer no queries.
+    is_queryless: bool,
     /// What the container said last that a commit has to write.
     unwritten_bytes: u64,
+    /// What the last commit wrote of it, in bytes of pages.
+    committed_bytes: u64,
     /// How full the port is that leads here.
     upward: Gauge,
 }
@@ -133,7 +139,9 @@ impl ExoInterface {
             span_turns: u32::MAX,
             calm_turns: 0,
             changed: false,
+            is_queryless: false,
             unwritten_bytes: 0,
+            committed_bytes: 0,
             upward: Gauge::default(),
         }
     }
@@ -236,6 +244,9 @@ impl ExoInterface {
             self.record.parent = Some(parent);
         }
         let origin = source.clone();
+        if matches!(delivery.kind, Kind::Create | Kind::Load | Kind::Evaluate) {
+            self.is_queryless = false;
+        }
         let mut stepped = match delivery.kind {
             Kind::Delete => self.done(Done::default(), Ticks::ZERO, around.turn_cost),
             _ => self.take(around, hand, source, &delivery)?,
@@ -328,26 +339,6 @@ impl ExoInterface {
         Ok(Some(postponed))
     }
 
-    /// The names that may stand in place of the last one of `text`, for a person at a prompt; none from a container that does
-    /// not answer. No turn: nothing of the container is another afterwards, its ticks neither.
-    ///
-    /// # Errors
-    /// If the host fails.
-    pub fn complete(&mut self, around: &Surroundings<'_>, text: &str) -> Result<Vec<String>, ExoError> {
-        if !self.record.born || self.wake(around)?.is_err() {
-            return Ok(Vec::new());
-        }
-        let input = Input::Complete(text.into());
-        let facts = self.facts(around, &input, around.context.limits.turn_fuel);
-        let turn = Turn::open(facts, self.record.ports.clone(), None, live());
-        let (verdict, closed) = self.drive(turn, &input)?;
-        closed.effects.give_back();
-        self.take_back(around)?;
-        let answer = closed.effects.answer.filter(|_| verdict == Verdict::Done);
-        let names = answer.and_then(|answer| everturn_dag::node::decode(&answer).ok());
-        Ok(names.unwrap_or_default())
-    }
-
     /// Notes the present state, writes what changed since the last commit, and gives the runtime record.
     ///
     /// # Errors
@@ -360,12 +351,19 @@ impl ExoInterface {
         if self.container.is_some() {
             self.savepoint(around)?;
         }
+        self.committed_bytes = 0;
         if let Some(container) = self.container.as_mut().filter(|_| self.record.born) {
+            self.committed_bytes = container.unwritten_bytes();
             container.commit(state)?;
         }
         self.changed = false;
         self.unwritten_bytes = 0;
         Ok(&self.record)
+    }
+
+    /// What the newest commit found changed of the container's memory, in bytes of whole pages, as far as that is told.
+    pub fn committed_bytes(&self) -> u64 {
+        self.committed_bytes
     }
 
     /// The newest commit is in the store, and nothing changed since if `unload`: the container may leave memory.
@@ -441,7 +439,7 @@ impl ExoInterface {
             limits: *around.context.limits,
             window_end: match input {
                 Input::Delivery(delivery, _) => around.window_end(delivery.at),
-                Input::Collect | Input::Postpone | Input::Complete(_) => Ticks::ZERO,
+                Input::Collect | Input::Postpone | Input::Complete(_) | Input::Query(_) => Ticks::ZERO,
             },
             fuel,
             timers: self.record.timers.as_ref().map_or(0, |timers| timers.len()),
@@ -579,6 +577,6 @@ pub enum Unload {
 fn message_of(input: &Input) -> Option<&everturn_port_manager::Message> {
     match input {
         Input::Delivery(delivery, _) => Some(&delivery.message),
-        Input::Collect | Input::Postpone | Input::Complete(_) => None,
+        Input::Collect | Input::Postpone | Input::Complete(_) | Input::Query(_) => None,
     }
 }

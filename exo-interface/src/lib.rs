@@ -18,7 +18,7 @@ mod turn;
 
 pub use container::{Container, ContainerType, Fields, Footprint, Input, TypeContext};
 pub use exception::{Exception, ExceptionKind};
-pub use exo::{Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
+pub use exo::{Asked, Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
 pub use limits::{Limit, Limits, OwnLimits, lower};
 pub use refusal::Refusal;
 pub use state::{BlockReader, BlockWriter, StateReader, StateWriter};

@@ -64,11 +64,14 @@ pub enum Refusal {
     /// The container has as many timers as it may.
     #[error("this container has as many timers as it may have; cancel some")]
     TooManyTimers = 19,
+    /// A question cannot have effects.
+    #[error("a query only looks: it cannot send, create, bind, delete or set timers; a request can")]
+    InQuery = 20,
 }
 
 impl Refusal {
     /// Every refusal, by code.
-    pub const ALL: [Refusal; 19] = [
+    pub const ALL: [Refusal; 20] = [
         Refusal::InvalidPort,
         Refusal::NotBound,
         Refusal::NameInUse,
@@ -88,6 +91,7 @@ impl Refusal {
         Refusal::QueueFull,
         Refusal::OutboxFull,
         Refusal::TooManyTimers,
+        Refusal::InQuery,
     ];
 
     /// The number that a guest gets, negated.

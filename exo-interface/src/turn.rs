@@ -522,6 +522,9 @@ impl Turn {
         if let Mode::Again(again) = &mut self.mode {
             return again.answer(call, arguments);
         }
+        if matches!(self.mode, Mode::Question) && !call.only_looks() {
+            return Answer::Refusal(Refusal::InQuery);
+        }
         let answer = live(self);
         if let Mode::Live(record) = &mut self.mode {
             record.push(call, arguments, answer.clone());
@@ -571,6 +574,11 @@ pub(crate) fn live() -> Mode {
 /// As [`live`], with the memory of a record before.
 pub(crate) fn live_reusing(memory: Option<Emptied>) -> Mode {
     Mode::Live(memory.map(Record::reusing).unwrap_or_default())
+}
+
+/// A turn that only looks.
+pub(crate) fn question() -> Mode {
+    Mode::Question
 }
 
 pub(crate) fn again(record: Record) -> Mode {

@@ -38,6 +38,7 @@ pub(crate) type Answer = Box<dyn FnOnce()>;
 pub(crate) struct Commit {
     /// Counts commits of this run of the hypervisor.
     pub(crate) number: u64,
+    pub(crate) turns: u32,
     pub(crate) batch: Batch,
     /// Containers whose state is to be removed with the batch.
     pub(crate) deleted: Vec<ContainerId>,

@@ -17,6 +17,7 @@ use crate::configuration::Configuration;
 use crate::core::{Core, Runner, Types};
 use crate::handle::Back;
 use crate::keys;
+use crate::metrics::{Counters, Stopwatch};
 use crate::writer::{Arrivals, Writer};
 use crate::{Hypervisor, HypervisorError, Line};
 
@@ -85,6 +86,9 @@ pub struct Settings {
     /// memory has changed as far as savepoints have seen. Looked at between windows or turns, so the last of them goes over it.
     /// 64 MiB by default; 0 cuts after each. It never changes an outcome, so it is no part of the configuration.
     pub batch_bytes: u64,
+    /// Inputs of hosts that may wait for their turns; one more is refused with [`HypervisorError::Busy`]. 262,144 by default. Never
+    /// part of an outcome: what is refused was never there.
+    pub inputs_max: usize,
     /// When containers leave memory.
     pub unloading: Unloading,
     /// Threads on which containers of one window run side by side; `None` is one for each core.
@@ -104,6 +108,7 @@ impl Default for Settings {
             savepoint_turns: None,
             batch_turns: None,
             batch_bytes: 64 << 20,
+            inputs_max: 1 << 18,
             unloading: Unloading::default(),
             threads: None,
             side_by_side: SideBySide::WhenWorth,
@@ -122,6 +127,7 @@ pub struct Builder {
     checkpoint: Option<Cid>,
     observer: Option<Observer>,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    stopwatch: Option<Stopwatch>,
 }
 
 impl Builder {
@@ -184,6 +190,13 @@ impl Builder {
         self
     }
 
+    /// How commits are timed for [`Hypervisor::metrics`]: nanoseconds since any fixed instant. Without it they are not.
+    #[must_use]
+    pub fn stopwatch(mut self, stopwatch: impl Fn() -> u64 + Send + Sync + 'static) -> Builder {
+        self.stopwatch = Some(Arc::new(stopwatch));
+        self
+    }
+
     /// Opens the store's containers and begins to run.
     ///
     /// # Errors
@@ -209,14 +222,21 @@ impl Builder {
             writer.resume(&types, checkpoint)?;
         }
         let (due, next_timer) = watch::channel(None);
-        let back = Back { store: Arc::downgrade(&store), arrivals, next_timer };
         let failure: Arc<OnceLock<String>> = Arc::default();
         let (commands, inbox) = channel();
         let (commits, outbox) = sync_channel(1);
         let runner = Runner::new(store.clone(), types.clone(), self.settings, &self.type_limits);
-        let core = Core::open(runner, failure.clone(), commits, due)?;
+        let counters: Arc<Counters> = Arc::default();
+        let core = Core::open(runner, failure.clone(), commits, due, counters.clone())?;
         let interrupt = core.interrupt();
-        let committer = Committer { writer, observer: self.observer, failure: failure.clone() };
+        let committer = Committer {
+            writer,
+            observer: self.observer,
+            failure: failure.clone(),
+            counters: counters.clone(),
+            stopwatch: self.stopwatch,
+        };
+        let back = Back { store: Arc::downgrade(&store), arrivals, next_timer, counters };
         let to_core = commands.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);

@@ -10,6 +10,7 @@ use everturn_dag::{Batch, Cid, StoreError};
 
 use crate::batch::{Answer, Commit, Output, Reply};
 use crate::core::{Command, Connecting};
+use crate::metrics::{Counters, Stopwatch, add};
 use crate::writer::Writer;
 use crate::{HypervisorError, Line};
 
@@ -19,6 +20,8 @@ pub(crate) struct Committer {
     pub(crate) writer: Writer,
     pub(crate) observer: Option<Observer>,
     pub(crate) failure: Arc<OnceLock<String>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) stopwatch: Option<Stopwatch>,
 }
 
 impl Committer {
@@ -56,6 +59,7 @@ impl Committer {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
+        let begun = self.now_ns();
         // Removals come first: a container may be gone and there again in one batch (a restore).
         let mut batch = Batch::new();
         for id in &commit.deleted {
@@ -66,13 +70,23 @@ impl Committer {
         // Roots and errands write more; one sync is for all of it.
         let leaving: Vec<Leaving> =
             commit.outputs.into_iter().map(|output| self.prepare(output)).collect::<Result<_, _>>()?;
+        let written = self.now_ns();
         self.writer.sync()?;
+        let synced = self.now_ns();
+        add(&self.counters.batches, 1);
+        add(&self.counters.batch_turns, commit.turns.into());
+        add(&self.counters.sync_ns, synced.saturating_sub(written));
+        add(&self.counters.commit_ns, synced.saturating_sub(begun));
         tracing::trace!(target: "everturn::path", batch = commit.number, "Durable");
         for leaving in leaving {
             tracing::trace!(target: "everturn::path", batch = commit.number, "Released");
             self.release(leaving)?;
         }
         Ok(())
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.stopwatch.as_ref().map_or(0, |stopwatch| stopwatch())
     }
 
     fn prepare(&mut self, output: Output) -> Result<Leaving, StoreError> {

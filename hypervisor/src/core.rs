@@ -13,6 +13,7 @@ mod alarms;
 mod answers;
 mod connect;
 mod effects;
+mod queries;
 mod requests;
 mod residents;
 mod roads;
@@ -42,6 +43,7 @@ use window::Pool;
 use crate::batch::{Commit, Output, Reply};
 use crate::builder::Unloading;
 use crate::keys::{self, Clock};
+use crate::metrics::{Counters, add, set};
 use crate::{HypervisorError, Ran};
 
 /// Registered container types, shared by the handle, the core and the committer.
@@ -63,10 +65,14 @@ impl Types {
     }
 }
 
+/// What changed of a container is counted in pages of so many bytes.
+const PAGE_BYTES: u64 = 4_096;
 /// Turns after which a batch is cut though more work waits.
 const BATCH_TURNS: u32 = 256;
 /// Turns after which the core waits for the committer rather than let a batch grow.
 const BATCH_TURNS_MAX: u32 = 65_536;
+/// Requests that are met before turns run again.
+const COMMANDS_AT_ONCE: u32 = 1_024;
 /// Containers whose savepoint bytes stay in memory after a commit, the most recently used ones.
 const HOT_MAX: u64 = 64;
 
@@ -95,6 +101,7 @@ struct Allowance {
 pub(crate) struct Core {
     runner: Runner,
     failure: Arc<OnceLock<String>>,
+    counters: Arc<Counters>,
     pool: Pool,
     running: BTreeMap<ContainerId, Box<ExoInterface>>,
     schedule: Ordered<(Ticks, ContainerId)>,
@@ -128,6 +135,8 @@ pub(crate) struct Core {
     /// The batch that brings containers whose states nobody has in memory: nothing runs before it is in the store.
     arriving: Option<u64>,
     newest: BTreeMap<ContainerId, u64>,
+    /// Answers of questions that have read what a batch under way makes durable, by its number.
+    held: BTreeMap<u64, Vec<queries::Held>>,
     hot: Residents,
     residents: Residents,
 }
@@ -157,6 +166,7 @@ impl Core {
         failure: Arc<OnceLock<String>>,
         commits: SyncSender<Commit>,
         next_timer: watch::Sender<Option<u64>>,
+        counters: Arc<Counters>,
     ) -> Result<Core, HypervisorError> {
         let clock = match runner.store.get(Space::Meta, keys::CLOCK)? {
             Some(bytes) => keys::decode("the clock", &bytes)?,
@@ -166,6 +176,7 @@ impl Core {
             pool: Pool::start(&runner, runner.settings.threads)?,
             runner,
             failure,
+            counters,
             running: BTreeMap::new(),
             schedule: Ordered::default(),
             owned: 0,
@@ -188,6 +199,7 @@ impl Core {
             cut: 0,
             arriving: None,
             newest: BTreeMap::new(),
+            held: BTreeMap::new(),
             hot: Residents::default(),
             residents: Residents::default(),
         };
@@ -259,7 +271,8 @@ impl Core {
 
     fn serve(&mut self, commands: &Receiver<Command>) -> Result<(), HypervisorError> {
         loop {
-            loop {
+            // Questions are answered here: whoever asks without end must not keep turns from running.
+            for _ in 0..COMMANDS_AT_ONCE {
                 match commands.try_recv() {
                     Ok(Command::Stop(reply)) => return self.stop(commands, reply),
                     Ok(command) => self.obey(command)?,
@@ -272,6 +285,7 @@ impl Core {
             if self.should_cut(!worked) {
                 self.cut()?;
             } else if !worked {
+                self.tell_how_it_stands();
                 match commands.recv() {
                     Ok(Command::Stop(reply)) => return self.stop(commands, reply),
                     Ok(command) => self.obey(command)?,
@@ -304,6 +318,7 @@ impl Core {
 
     /// Hands the open batch to the committer.
     fn cut(&mut self) -> Result<(), HypervisorError> {
+        self.tell_how_it_stands();
         let mut open = std::mem::take(&mut self.open);
         let touched: Vec<ContainerId> =
             open.touched.iter().copied().filter(|id| self.running.contains_key(id)).collect();
@@ -337,6 +352,7 @@ impl Core {
         }
         let commit = Commit {
             number: self.cut,
+            turns: open.turns,
             batch: open.batch,
             deleted: open.deleted,
             touched,
@@ -348,7 +364,18 @@ impl Core {
 
     fn commit_container(&mut self, id: ContainerId, batch: &mut Batch) -> Result<(), HypervisorError> {
         let Some(exo) = self.running.get_mut(&id) else { return Ok(()) };
-        self.runner.commit(exo, batch)
+        self.runner.commit(exo, batch)?;
+        add(&self.counters.dirty_pages, exo.committed_bytes().div_ceil(PAGE_BYTES));
+        Ok(())
+    }
+
+    /// Lets others see how much waits and is here.
+    fn tell_how_it_stands(&self) {
+        set(&self.counters.inputs_waiting, self.receipts.len());
+        set(&self.counters.answers_waiting, self.listeners.len());
+        set(&self.counters.containers_waiting, self.schedule.len());
+        set(&self.counters.containers, self.running.len());
+        set(&self.counters.heap_bytes, self.residents.bytes() as usize);
     }
 
     /// Marks the state node of a container, and of all that own it, as older than the state. `marked` are done already.
@@ -378,12 +405,9 @@ impl Core {
                 self.settle(id, Unload::Now);
                 continue;
             }
-            self.hot.used(id, 1);
-            let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
-            if let Some(footprint) = footprint {
-                self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
-            }
+            self.stays(id);
         }
+        self.let_held_out(number);
         if let Unloading::Above { bytes } = self.runner.settings.unloading {
             // One that changed since is noted again when that is settled.
             while let Some(coldest) = self.residents.pop_above(bytes) {
@@ -397,6 +421,15 @@ impl Core {
             if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
                 self.settle(coldest, Unload::Never);
             }
+        }
+    }
+
+    /// A container was used, and stays in memory for now.
+    fn stays(&mut self, id: ContainerId) {
+        self.hot.used(id, 1);
+        let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
+        if let Some(footprint) = footprint {
+            self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
         }
     }
 

@@ -100,6 +100,12 @@ pub enum HypervisorError {
     /// The message cannot be encoded, or is too large.
     #[error("the message cannot be sent: {0}")]
     Message(String),
+    /// Hosts have sent more than is taken: it may be sent again when some of it was.
+    #[error("{waiting} inputs wait for their turns already, as many as may; send again when some were taken")]
+    Busy {
+        /// How many.
+        waiting: usize,
+    },
     /// The host failed below a container.
     #[error(transparent)]
     Exo(#[from] ExoError),

@@ -15,9 +15,10 @@ use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
 use crate::core::{Awaited, Command, Connecting, Joined, Types};
+use crate::metrics::Counters;
 use crate::timers::DueTimers;
 use crate::writer::{Arrivals, Writer};
-use crate::{Budget, Builder, HypervisorError, Ran, Receipt};
+use crate::{Budget, Builder, HypervisorError, Metrics, Ran, Receipt};
 
 /// A running hypervisor. Clones are the same one; it ends with [`Hypervisor::stop`] or with its last clone.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub(crate) struct Back {
     pub(crate) store: Weak<dyn Store>,
     pub(crate) arrivals: Arrivals,
     pub(crate) next_timer: watch::Receiver<Option<u64>>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// The core's and the committer's, until they are waited for.
@@ -230,6 +232,21 @@ impl Hypervisor {
         self.ask_container(*to, Kind::Request, Message { data, ..Message::default() })
     }
 
+    /// As [`Hypervisor::request`], of one that only looks: a program that has `query(request)` answers it without a turn. It reads the
+    /// last durable state, or the answer waits until what it read is durable; whatever it does is taken back; ticks, nonce and
+    /// roots are what they were, and nothing is written. What the program leaves to a turn, or cannot answer so, becomes a request.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::call`].
+    pub fn query(
+        &self,
+        to: &ContainerId,
+        data: Vec<u8>,
+    ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
+        let (to, date_ms) = (*to, self.now_ms());
+        decoded(self.ask(move |reply| Command::Query { to, data, date_ms, reply }))
+    }
+
     fn ask_container(
         &self,
         to: ContainerId,
@@ -240,11 +257,7 @@ impl Hypervisor {
         let date_ms = self.now_ms();
         let awaited =
             move |reply| Command::Post { to, kind, message, date_ms, awaited: Awaited::Answer(reply) };
-        let answer = self.ask(awaited);
-        async move {
-            let answer = answer.await?;
-            everturn_dag::node::decode(&answer).map_err(|error| HypervisorError::Message(error.to_string()))
-        }
+        decoded(self.ask(awaited))
     }
 
     /// Evaluates a line in a root container's living heap; the receipt's answer says what it came to.
@@ -391,6 +404,11 @@ impl Hypervisor {
         self.ask(|reply| Command::Inspect { reply }).await
     }
 
+    /// What was counted so far, and how things stand; at no cost for whatever else is done.
+    pub fn metrics(&self) -> Metrics {
+        self.back.counters.read()
+    }
+
     /// Says what time it is, in milliseconds since 1970: timers that are due by then become input of their containers, by
     /// date. Resolves when that is durable. For a host that owns the time; [`Hypervisor::timers`] is for one that keeps it.
     ///
@@ -484,6 +502,13 @@ impl Hypervisor {
             answer.await.unwrap_or_else(|_| Err(stopped()))
         }
     }
+}
+
+async fn decoded(
+    answer: impl Future<Output = Result<Vec<u8>, HypervisorError>>,
+) -> Result<Ipld, HypervisorError> {
+    let answer = answer.await?;
+    everturn_dag::node::decode(&answer).map_err(|error| HypervisorError::Message(error.to_string()))
 }
 
 fn encode(data: &Ipld) -> Result<Vec<u8>, HypervisorError> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::world::{Ways, World};
 
 /// What a driver hands in.
-fn request(method: &str, url: &str, body: &str) -> Vec<u8> {
+pub(crate) fn request(method: &str, url: &str, body: &str) -> Vec<u8> {
     let header = |name: &str, value: &str| Ipld::List(vec![name.into(), value.into()]);
     let headers = vec![header("Accept", "*/*"), header("X-Twice", "a"), header("X-Twice", "b")];
     let fields = [
@@ -20,7 +20,7 @@ fn request(method: &str, url: &str, body: &str) -> Vec<u8> {
 }
 
 /// The status and the body of an answer.
-fn said(answer: Ipld) -> (i128, String) {
+pub(crate) fn said(answer: Ipld) -> (i128, String) {
     let Ipld::Map(mut fields) = answer else { panic!("{answer:?} is no response") };
     let (Some(Ipld::Integer(status)), Some(Ipld::Bytes(body))) =
         (fields.remove("status"), fields.remove("body"))

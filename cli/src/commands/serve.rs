@@ -32,7 +32,7 @@ pub(crate) async fn run(
     make_room_for_connections(arguments.settings().connections_max as u64)?;
     // First what can fail without a trace: nothing is begun for a server that cannot listen.
     let server = listen(arguments).await?;
-    let local = Local::open(globals, Folder::MayBeNew, output).await?.as_server().reaching(&arguments.net);
+    let local = Local::open(globals, Folder::MayBeNew, output).await?.serving().reaching(&arguments.net);
     let session = Session::Local(local.clone());
     let served = async {
         let edited = Edited::by(arguments.reload, "serve");

@@ -79,7 +79,7 @@ impl Local {
     }
 
     /// This session answers others too, and may never be idle.
-    pub(crate) fn as_server(self) -> Local {
+    pub(crate) fn serving(self) -> Local {
         Local { settle_most: Some(SERVER_SETTLES), ..self }
     }
 
@@ -132,7 +132,10 @@ impl Local {
     ) -> Result<Local, Failure> {
         let lines = Lines::to(output);
         let told = lines.clone();
-        let builder = builder.clock(everturn::clock::now_ms).on_line(move |line| told.tell(line));
+        let builder = builder
+            .clock(everturn::clock::now_ms)
+            .stopwatch(everturn::clock::stopwatch())
+            .on_line(move |line| told.tell(line));
         let builder = builder.register_container(JS, engine.clone());
         let builder = builder.register_container(WASM, WasmType::beside(&engine));
         let hypervisor = builder.register_container(LINK, LinkType).build().await?;

@@ -2,6 +2,7 @@
 
 mod archives;
 mod attached;
+mod bank;
 mod commands;
 mod crash;
 mod data;

@@ -254,6 +254,15 @@ fn health_and_metrics_are_told_elsewhere() {
     assert_eq!(status, 200);
     assert!(text.contains("\neverturn_http_answers_total{status=\"200\"} 3\n"), "{text}");
     assert!(text.contains("\neverturn_container_ticks "), "{text}");
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+    };
+    assert!(value("everturn_turns_total") == 4.0 && value("everturn_exceptions_total") == 0.0, "{text}");
+    for name in ["batches", "commit_seconds", "sync_seconds", "dirty_pages", "fuel"] {
+        assert!(value(&format!("everturn_{name}_total")) > 0.0, "{name} in {text}");
+    }
+    assert!(value("everturn_heap_bytes") > 0.0 && value("everturn_inputs_waiting") == 0.0, "{text}");
     talk.signal("TERM");
     assert_eq!(talk.finish().code, Some(0));
 }

@@ -109,6 +109,11 @@
     writable: true, configurable: true,
   });
 
+  // A query is answered as a request is; one that gives nothing becomes a request.
+  natives.ask = function (data, query, owner) {
+    return whenDone(query.call(owner, requestOf(data)), (value) => value === undefined ? undefined : answerOf(value));
+  };
+
   // `port.fetch(request)`: a request to another container.
   Object.defineProperty(natives.portPrototype, "fetch", {
     value: async function fetch(input, init) {

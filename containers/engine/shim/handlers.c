@@ -4,7 +4,7 @@
  */
 #include "shim.h"
 
-static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_close, atom_from, atom_fetch, atom_handle_request, atom_routes, atom_websocket;
+static JSAtom atom_default, atom_message, atom_receive, atom_exception, atom_close, atom_from, atom_fetch, atom_handle_request, atom_routes, atom_websocket, atom_query;
 static JSValue model_message; /* {data, from, ports, reply} */
 static bool called;           /* the message of this turn has a port for the answer */
 static JSValue reply_port;    /* that port */
@@ -22,6 +22,7 @@ int handlers_init(JSContext *context)
     atom_handle_request = JS_NewAtom(context, "handleRequest");
     atom_routes = JS_NewAtom(context, "routes");
     atom_websocket = JS_NewAtom(context, "websocket");
+    atom_query = JS_NewAtom(context, "query");
     model_message = JS_NewObject(context);
     for (int i = 0; i < 4; i++)
         if (JS_DefinePropertyValueStr(context, model_message, fields[i], JS_NULL, JS_PROP_C_W_E) < 0)
@@ -261,6 +262,22 @@ JSValue program_request(JSContext *context, Reader *input)
         JS_IsException(arguments[8]))
         return JS_EXCEPTION;
     return call(context, JS_DupValue(context, engine.serve), JS_UNDEFINED, 9, arguments);
+}
+
+/* A question, if the program has a function for questions; else false. */
+JSValue program_query(JSContext *context, Reader *input)
+{
+    Arrived arrived;
+    JSValue arguments[3];
+    arguments[1] = find_handler(context, atom_query, &arguments[2]);
+    if (JS_IsException(arguments[1]))
+        return JS_EXCEPTION;
+    if (JS_IsUndefined(arguments[1]))
+        return JS_FALSE;
+    arguments[0] = read_arrived(context, input, &arrived);
+    if (JS_IsException(arguments[0]))
+        return JS_EXCEPTION;
+    return call(context, JS_DupValue(context, engine.ask), JS_UNDEFINED, 3, arguments);
 }
 
 /* A timer is due: the prelude knows by its token what it calls. */

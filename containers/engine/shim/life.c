@@ -82,7 +82,7 @@ static int make_globals(JSContext *context)
         static const struct { const char *name; JSValue *function; } wanted[] = {
             {"inspect", &engine.inspect}, {"names", &engine.names}, {"settle", &engine.settle},
             {"owe", &engine.owe},         {"serve", &engine.serve}, {"ring", &engine.ring},
-            {"reach", &engine.reach},
+            {"reach", &engine.reach},     {"ask", &engine.ask},
         };
         for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
             *wanted[i].function = JS_GetPropertyStr(context, natives, wanted[i].name);

@@ -62,7 +62,7 @@ typedef struct Engine {
     bool in_turn;                /* imports may be called */
     JSValue inspect, names;      /* functions of the prelude that the host asks for */
     JSValue settle, owe;         /* functions of the prelude for calls and their answers */
-    JSValue serve;               /* the function of the prelude that takes requests */
+    JSValue serve, ask;          /* the functions of the prelude that take requests and queries */
     JSValue ring;                /* the function of the prelude that a timer calls */
     JSValue reach;               /* our fetch, which asks other hosts */
     JSValue namespace;           /* of the module evaluated last, else undefined */
@@ -161,6 +161,7 @@ JSValue program_eval(JSContext *context, Reader *input);
 JSValue program_message(JSContext *context, Reader *input);
 JSValue program_request(JSContext *context, Reader *input);
 JSValue program_timer(JSContext *context, Reader *input);
+JSValue program_query(JSContext *context, Reader *input);
 JSValue program_exception(JSContext *context, Reader *input);
 JSValue program_close(JSContext *context, Reader *input);
 bool program_is_called(void);                             /* this turn's message wants an answer */

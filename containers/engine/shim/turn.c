@@ -1,7 +1,7 @@
 /* A turn's entry and end: the one place that calls programs, runs microtasks, judges unhandled rejections and reports exceptions. */
 #include "shim.h"
 
-enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION, CLOSE, REQUEST, TIMER };
+enum kind { CREATE = 1, MESSAGE, EVAL, LOAD, COLLECT, POSTPONE, EXCEPTION, CLOSE, REQUEST, TIMER, QUERY };
 enum status { DONE, FAILED, INPUT_WRONG, DONE_AND_DUE };
 enum { COLLECT_SLACK_BYTES = 1024 * 1024 };
 
@@ -123,6 +123,8 @@ static JSValue run(JSContext *context, int32_t kind, Reader *input)
         return program_request(context, input);
     case TIMER:
         return program_timer(context, input);
+    case QUERY:
+        return program_query(context, input);
     case EVAL:
         return program_eval(context, input);
     case LOAD:
@@ -181,7 +183,11 @@ static bool finish(JSContext *context, int32_t kind, JSValueConst value)
         return program_line_value(context, value, answer_line) && run_microtasks();
     if (kind == CREATE || kind == LOAD)
         return program_evaluated(context, value);
-    return (kind != MESSAGE && kind != REQUEST) || answer_message(context, value);
+    if (kind == QUERY && JS_PromiseState(context, value) == JS_PROMISE_PENDING) {
+        JS_ThrowTypeError(context, "a query is answered in its own turn, and query() gave a promise that is not settled");
+        return false;
+    }
+    return (kind != MESSAGE && kind != REQUEST && kind != QUERY) || answer_message(context, value);
 }
 
 static int32_t take_turn(JSContext *context, int32_t kind, Reader *input)

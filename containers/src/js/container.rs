@@ -266,6 +266,10 @@ impl Container for JsContainer {
         }
     }
 
+    fn answers_queries(&self) -> bool {
+        true
+    }
+
     fn due(&mut self) -> bool {
         std::mem::take(&mut self.due)
     }

@@ -24,6 +24,7 @@ const EXCEPTION: i32 = 7;
 const CLOSE: i32 = 8;
 const REQUEST: i32 = 9;
 const TIMER: i32 = 10;
+const QUERY: i32 = 11;
 
 /// dag-cbor's own heads of three values.
 const NULL: u8 = 0xf6;
@@ -36,6 +37,10 @@ pub(super) fn engine_turn(id: ContainerId, input: &Input) -> Result<EngineTurn, 
         Input::Delivery(delivery, source) => of_delivery(id, delivery, source),
         Input::Collect => Ok(EngineTurn { kind: COLLECT, bytes: Vec::new() }),
         Input::Postpone => Ok(EngineTurn { kind: POSTPONE, bytes: Vec::new() }),
+        // From nobody, without ports, and not to be answered through one.
+        Input::Query(data) => {
+            Ok(EngineTurn { kind: QUERY, bytes: [&[0x84, NULL, 0, FALSE], data.as_slice()].concat() })
+        }
         other => Err(format!("a JavaScript container has no use for {other:?}")),
     }
 }

@@ -166,9 +166,16 @@ impl Exchange {
             }
         };
         let (inside, most) = (self.inside.clone(), self.settings.answer_timeout);
+        let only_looks = matches!(head.method, Method::GET | Method::HEAD);
         // A task of its own: it goes on, and keeps its place, when the client goes away.
         let asked = tokio::spawn(async move {
-            let answered = timeout(most, inside.request(data)).await;
+            let answer = async {
+                match only_looks {
+                    true => inside.query(data).await,
+                    false => inside.request(data).await,
+                }
+            };
+            let answered = timeout(most, answer).await;
             drop(place);
             answered
         });

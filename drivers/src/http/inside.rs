@@ -27,6 +27,15 @@ pub trait Inside: Send + Sync + 'static {
         Ok(Welcome::None)
     }
 
+    /// As [`Inside::request`], of a request that only looks (`GET`, `HEAD`): what can be answered without changing anything is answered
+    /// so, at once, from what is durable.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    async fn query(&self, request: Vec<u8>) -> Result<Ipld, Failure> {
+        self.request(request).await
+    }
+
     /// What can be measured inside, at this moment; asked for when somebody looks.
     ///
     /// # Errors

@@ -31,6 +31,19 @@ pub(super) enum Call {
     Cancel,
 }
 
+impl Call {
+    /// Whether it has no effect but an answer, or a line for people.
+    pub(super) fn only_looks(self) -> bool {
+        match self {
+            Call::Ticks | Call::Get | Call::Names | Call::IsValid | Call::PortId | Call::Parent => true,
+            Call::Answer | Call::Log => true,
+            Call::Create | Call::Lower | Call::Channel | Call::Bind | Call::Unbind | Call::Delete => false,
+            Call::Drop | Call::Send | Call::Ask | Call::Request | Call::Reject => false,
+            Call::After | Call::Cancel => false,
+        }
+    }
+}
+
 /// What it was told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
@@ -106,6 +119,8 @@ pub(crate) enum Mode {
     Live(Record),
     /// Once more, on the answers of the first time.
     Again(Again),
+    /// Never again: a question, which has no effects.
+    Question,
 }
 
 impl Mode {
@@ -113,6 +128,7 @@ impl Mode {
     pub(crate) fn into_record(self) -> Record {
         match self {
             Mode::Live(record) | Mode::Again(Again { record, .. }) => record,
+            Mode::Question => Record::default(),
         }
     }
 
@@ -121,6 +137,7 @@ impl Mode {
         match self {
             Mode::Live(record) => (record, None),
             Mode::Again(again) => again.read(),
+            Mode::Question => (Record::default(), None),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Awaited, Core};
 use crate::batch::Output;
+use crate::metrics::add;
 use crate::{HypervisorError, Line, Receipt, Sent, keys};
 
 /// What an exception says to the sender of the message that caused it.
@@ -53,6 +54,9 @@ impl Core {
             keys::let_id_go(&mut self.open.batch, child);
         }
         self.open.bytes += unwritten_bytes;
+        add(&self.counters.burnt, burnt.0);
+        add(&self.counters.turns, u64::from(taken.is_some()));
+        add(&self.counters.exceptions, u64::from(taken.is_some() && outcome.is_err()));
         let (sender, at) = (Sender { id, date_ms }, ticks.after(self.runner.lookahead()));
         let mut awaited =
             taken.as_ref().and_then(|taken| taken.receipt).and_then(|id| self.receipts.remove(&id));

@@ -35,6 +35,13 @@ pub(crate) enum Command {
         date_ms: u64,
         awaited: Awaited,
     },
+    /// A request that only looks, if the container has an answer to such.
+    Query {
+        to: ContainerId,
+        data: Vec<u8>,
+        date_ms: u64,
+        reply: Reply<Vec<u8>>,
+    },
     Wait {
         id: ContainerId,
         threshold: Ticks,
@@ -121,6 +128,7 @@ impl Core {
             Command::Post { to, kind, message, date_ms, awaited } => {
                 self.post(to, kind, message, date_ms, awaited);
             }
+            Command::Query { to, data, date_ms, reply } => self.query(to, data, date_ms, reply)?,
             Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
             Command::Restore { id, root, reply } => self.restore(id, root, reply)?,
@@ -182,12 +190,20 @@ impl Core {
         self.put_input(id, Kind::Create, message, 0, Some(receipt));
     }
 
-    fn post(&mut self, to: ContainerId, kind: Kind, message: Message, date_ms: u64, awaited: Awaited) {
+    pub(super) fn post(
+        &mut self,
+        to: ContainerId,
+        kind: Kind,
+        message: Message,
+        date_ms: u64,
+        awaited: Awaited,
+    ) {
         let Some(exo) = self.running.get(&to).filter(|exo| exo.record().holder.is_none()) else {
             return awaited.refuse(HypervisorError::NoSuchContainer(to.to_string()));
         };
         let known = self.runner.types.get(&exo.record().container_type);
-        if let Err(error) = known.and_then(|_| self.check(exo, &message)) {
+        let fits = known.and_then(|_| self.check(exo, &message)).and_then(|()| self.has_place());
+        if let Err(error) = fits {
             return awaited.refuse(error);
         }
         self.lower_interrupt();
@@ -196,7 +212,7 @@ impl Core {
     }
 
     /// Holds a host's message to what a container's has to keep.
-    fn check(&self, to: &ExoInterface, message: &Message) -> Result<(), HypervisorError> {
+    pub(super) fn check(&self, to: &ExoInterface, message: &Message) -> Result<(), HypervisorError> {
         let (bytes, bytes_max) = (message.data.len(), self.runner.limits(to).message_bytes_max);
         if bytes > bytes_max {
             return Err(HypervisorError::Message(format!("it has {bytes} bytes, the limit is {bytes_max}")));
@@ -206,6 +222,12 @@ impl Core {
         }
         everturn_dag::node::validate(&message.data)
             .map_err(|error| HypervisorError::Message(error.to_string()))
+    }
+
+    /// Whether one more input of a host may wait for its turn.
+    fn has_place(&self) -> Result<(), HypervisorError> {
+        let (waiting, inputs_max) = (self.receipts.len(), self.runner.settings.inputs_max);
+        if waiting < inputs_max { Ok(()) } else { Err(HypervisorError::Busy { waiting }) }
     }
 
     fn await_receipt(&mut self, awaited: Awaited) -> ReceiptId {

@@ -24,6 +24,11 @@ impl Residents {
         self.bytes += bytes;
     }
 
+    /// What they take together.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// A container is in memory no more.
     pub(super) fn gone(&mut self, id: ContainerId) {
         if let Some((used, bytes)) = self.of.remove(&id) {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use everturn_dag::{Batch, Space, Store};
 use everturn_exo_interface::{
-    ContainerType, ExoError, ExoInterface, Life, Limits, OwnLimits, Policy, Stepped, Surroundings,
+    Asked, ContainerType, ExoError, ExoInterface, Life, Limits, OwnLimits, Policy, Stepped, Surroundings,
     TypeContext,
 };
 use everturn_port_manager::{Loose, Ticks};
@@ -89,6 +89,16 @@ impl Runner {
         text: &str,
     ) -> Result<Vec<String>, HypervisorError> {
         self.around(exo, |exo, around| exo.complete(around, text))
+    }
+
+    /// Asks a container to answer a request without a turn.
+    pub(super) fn query(
+        &self,
+        exo: &mut ExoInterface,
+        data: Vec<u8>,
+        date_ms: u64,
+    ) -> Result<Asked, HypervisorError> {
+        self.around(exo, |exo, around| exo.query(around, data, date_ms))
     }
 
     /// The name of a container's type, if it is not registered and the container cannot run without.
