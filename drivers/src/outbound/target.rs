@@ -56,7 +56,14 @@ impl Target {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let host = authority.host().to_ascii_lowercase();
-        Ok(Target { scheme, host, port: authority.port_u16().unwrap_or(scheme.port()), path })
+        // The library takes anything that could be one for a port.
+        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+            None | Some("") => scheme.port(),
+            Some(port) => {
+                port_of(port).ok_or_else(|| format!("{url:?} has {port:?} where a port should be"))?
+            }
+        };
+        Ok(Target { scheme, host, port, path })
     }
 
     /// Where `Location` leads from here (RFC 3986, 5.2).
@@ -105,6 +112,10 @@ impl fmt::Display for Target {
     }
 }
 
+fn port_of(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn has_scheme(location: &str) -> bool {
     let Some((scheme, _)) = location.split_once(':') else { return false };
     scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -144,9 +155,12 @@ mod tests {
         assert_eq!(target.to_string(), "http://example.org:8080/a?b=c");
         assert_eq!(Target::parse("https://[::1]/").unwrap().authority(), "[::1]");
         assert_eq!(Target::parse("http://a").unwrap().to_string(), "http://a/");
-        for url in ["", "a", "/a", "ftp://a/", "http://", "http://a:x/", "http://me:secret@a/", "http://a b/"]
-        {
+        assert_eq!(Target::parse("http://a:/").unwrap().port, 80);
+        for url in ["", "a", "/a", "ftp://a/", "http://", "http://me:secret@a/", "http://a b/"] {
             assert!(Target::parse(url).is_err(), "{url}");
+        }
+        for port in ["x", "+80", "65536", "8 0"] {
+            assert!(Target::parse(&format!("http://a:{port}/")).is_err(), "{port}");
         }
     }
 
