@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use everturn::link::{Endpoint, Identity, LINK, LinkType, Links, Resolution, Settings, Strangers};
+use everturn::link::{Endpoint, Identity, LINK, LinkError, LinkType, Links, Resolution, Settings, Strangers};
 use everturn::{ContainerId, DiskStore, Hypervisor, Ipld, MemoryStore, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -76,16 +76,32 @@ impl Node {
         node
     }
 
-    pub(crate) fn start(&mut self) {
-        let identity = Identity::of_seed(&self.seed).unwrap();
-        let settings = Settings {
+    /// Where it listens from now on. The library may take a moment to let go of the socket of the life before.
+    async fn bind(&self) -> Endpoint {
+        let begun = Instant::now();
+        loop {
+            let identity = Identity::of_seed(&self.seed).unwrap();
+            match Endpoint::bind(&self.address, identity, self.settings()).await {
+                Err(LinkError::Address { .. }) if begun.elapsed() < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                bound => return bound.unwrap(),
+            }
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
             strangers: self.strangers,
             silence_max: Duration::from_secs(1),
             retry_longest: Duration::from_millis(200),
             ..Settings::default()
-        };
+        }
+    }
+
+    pub(crate) fn start(&mut self) {
         let life = self.runtime.block_on(async {
-            let endpoint = Endpoint::bind(&self.address, identity, settings).await.unwrap();
+            let endpoint = self.bind().await;
             let address = endpoint.address().to_string();
             let builder = Hypervisor::builder().shared_store(self.place.open());
             let builder =
