@@ -61,7 +61,7 @@ test: compiler
 # The crate of the store alone, so that nothing large is built a second time. One test after the other: a process that one of them starts
 # holds, for an instant, the lock of another one's folder.
 test-sled:
-	@echo "test-sled: building and running the tests of the store with the feature sled (the first time about 2 minutes)"
+	@echo "test-sled: building and running the tests of the store with the feature sled (the first time about 5 minutes)"
 	$(CARGO) test -p everturn-dag --features sled $(LOCKED) -- --test-threads=1
 
 # What is measured: docs/benchmarks.md. Quiet machine, a real disk under target/.
