@@ -43,6 +43,8 @@ pub mod control {
     pub use everturn_drivers::control::*;
 }
 
+#[cfg(any(feature = "http", feature = "link", feature = "outbound"))]
+mod driver;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "link")]

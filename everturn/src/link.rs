@@ -19,11 +19,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use everturn_dag::Ipld;
-use everturn_dag::node::{self, Composer};
-use everturn_drivers::link::{Compared, Dialer, Inside, Outgoing, Position, Stopped, Taken, Taking};
+use everturn_dag::node::Composer;
+use everturn_drivers::link::{Compared, Dialer, Inside, Outgoing, Position, Stopped, Taking};
 use everturn_hypervisor::{Hypervisor, HypervisorError};
-use everturn_port_manager::{ContainerId, Message};
-use serde::de::DeserializeOwned;
+use everturn_port_manager::ContainerId;
 
 pub use container::LinkType;
 pub use everturn_drivers::link::{
@@ -32,15 +31,14 @@ pub use everturn_drivers::link::{
 pub use ledger::Resolution;
 use requests::Request;
 
+use crate::driver::Durable;
+
 /// The name under which the type is registered, that of the container, and that of the port by which a program reaches it.
 pub const LINK: &str = "link";
 
 /// The links of a hypervisor.
 #[derive(Clone)]
-pub struct Links {
-    hypervisor: Hypervisor,
-    container: ContainerId,
-}
+pub struct Links(Durable);
 
 impl Links {
     /// Those of a hypervisor in which [`LinkType`] is registered as [`LINK`]; begun if there are none.
@@ -48,13 +46,13 @@ impl Links {
     /// # Errors
     /// As [`Hypervisor::get_or_create_instance`].
     pub async fn open(hypervisor: &Hypervisor) -> Result<Links, HypervisorError> {
-        let container = hypervisor.get_or_create_instance(LINK, LINK, Ipld::Null).await?;
-        Ok(Links { hypervisor: hypervisor.clone(), container })
+        let id = hypervisor.get_or_create_instance(LINK, LINK, Ipld::Null).await?;
+        Ok(Links(Durable { hypervisor: hypervisor.clone(), id }))
     }
 
     /// The container that keeps them.
     pub fn container(&self) -> ContainerId {
-        self.container
+        self.0.id
     }
 
     /// Makes another hypervisor known: what is sent to this address is for the owner of this key, and what comes from that
@@ -63,7 +61,7 @@ impl Links {
     /// # Errors
     /// [`HypervisorError::Exception`] if it is no address, or one of the two is known with another.
     pub async fn add(&self, address: &str, key: PeerKey) -> Result<(), HypervisorError> {
-        self.ask(&Request::Add(address.to_owned(), key)).await
+        self.0.ask(&Request::Add(address.to_owned(), key)).await
     }
 
     /// Forgets a peer, what waits for it, and the ports that were shared with it.
@@ -71,7 +69,7 @@ impl Links {
     /// # Errors
     /// [`HypervisorError::Exception`] if it is not known.
     pub async fn remove(&self, address: &str) -> Result<(), HypervisorError> {
-        self.ask(&Request::Remove(address.to_owned())).await
+        self.0.ask(&Request::Remove(address.to_owned())).await
     }
 
     /// Begins the link with a peer anew, after it has stopped. It goes on when the other side has done so too.
@@ -79,7 +77,7 @@ impl Links {
     /// # Errors
     /// [`HypervisorError::Exception`] if the peer is not known.
     pub async fn resolve(&self, address: &str, resolution: Resolution) -> Result<(), HypervisorError> {
-        self.ask(&Request::Resolve(address.to_owned(), resolution)).await
+        self.0.ask(&Request::Resolve(address.to_owned(), resolution)).await
     }
 
     /// All peers.
@@ -87,7 +85,7 @@ impl Links {
     /// # Errors
     /// If the hypervisor has stopped.
     pub async fn list(&self) -> Result<Vec<Peer>, HypervisorError> {
-        let peers: Peers = self.ask(&Request::Peers(None)).await?;
+        let peers: Peers = self.0.ask(&Request::Peers(None)).await?;
         Ok(peers.list)
     }
 
@@ -96,7 +94,7 @@ impl Links {
     /// # Errors
     /// [`HypervisorError::Exception`] if the peer is not known.
     pub async fn positions(&self, address: &str) -> Result<Positions, HypervisorError> {
-        self.ask(&Request::Positions(address.to_owned())).await
+        self.0.ask(&Request::Positions(address.to_owned())).await
     }
 
     /// Says whether strangers are welcome; it lasts until it is said otherwise.
@@ -104,22 +102,12 @@ impl Links {
     /// # Errors
     /// If the hypervisor has stopped.
     pub async fn welcome(&self, strangers: Strangers) -> Result<(), HypervisorError> {
-        self.ask(&Request::Open(strangers == Strangers::Welcome)).await
+        self.0.ask(&Request::Open(strangers == Strangers::Welcome)).await
     }
 
     /// What an [`Endpoint`] speaks for.
     pub fn inside(&self) -> Arc<dyn Inside> {
         Arc::new(self.clone())
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, HypervisorError> {
-        let unfit = |error: node::NodeError| HypervisorError::Message(error.to_string());
-        let answer = self.post(node::encode(request).map_err(unfit)?).await?;
-        node::decode(&node::encode(&answer).map_err(unfit)?).map_err(unfit)
-    }
-
-    fn post(&self, data: Vec<u8>) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
-        self.hypervisor.call(&self.container, Message { data, ..Message::default() })
     }
 }
 
@@ -130,11 +118,11 @@ fn stopped(error: HypervisorError) -> Stopped {
 #[async_trait]
 impl Inside for Links {
     async fn peers(&self, known: Option<u64>) -> Result<Peers, Stopped> {
-        self.ask(&Request::Peers(known)).await.map_err(stopped)
+        self.0.ask(&Request::Peers(known)).await.map_err(stopped)
     }
 
     async fn admit(&self, key: PeerKey, address: &str) -> Result<Option<String>, Stopped> {
-        self.ask(&Request::Admit(key, address.to_owned())).await.map_err(stopped)
+        self.0.ask(&Request::Admit(key, address.to_owned())).await.map_err(stopped)
     }
 
     async fn positions(&self, address: &str) -> Result<Positions, Stopped> {
@@ -142,30 +130,24 @@ impl Inside for Links {
     }
 
     async fn compare(&self, address: &str, dialer: Dialer, theirs: Positions) -> Result<Compared, Stopped> {
-        self.ask(&Request::Compare(address.to_owned(), dialer, theirs)).await.map_err(stopped)
+        self.0.ask(&Request::Compare(address.to_owned(), dialer, theirs)).await.map_err(stopped)
     }
 
     async fn next(&self, address: &str, after: u64, bytes_max: u64) -> Result<Outgoing, Stopped> {
-        let request = node::encode(&Request::Next(address.to_owned(), after, bytes_max));
-        let request = request.map_err(|error| Stopped(error.to_string()))?;
-        outgoing(self.post(request).await.map_err(stopped)?)
+        self.0.ask(&Request::Next(address.to_owned(), after, bytes_max)).await.map_err(stopped)
     }
 
     async fn acknowledged(&self, address: &str, position: Position) -> Result<Compared, Stopped> {
-        self.ask(&Request::Acknowledged(address.to_owned(), position)).await.map_err(stopped)
+        self.0.ask(&Request::Acknowledged(address.to_owned(), position)).await.map_err(stopped)
     }
 
     fn take(&self, address: &str, messages: &Outgoing) -> Taking {
-        let taking = self.post(take(address, messages));
-        Box::pin(async move {
-            let taken = taking.await.map_err(stopped)?;
-            let taken = node::encode(&taken).and_then(|taken| node::decode::<Taken>(&taken));
-            taken.map_err(|error| Stopped(error.to_string()))
-        })
+        let taking = self.0.ask_encoded(take(address, messages));
+        Box::pin(async move { taking.await.map_err(stopped) })
     }
 
     async fn stop(&self, address: &str, why: &str) -> Result<(), Stopped> {
-        self.ask(&Request::Stop(address.to_owned(), why.to_owned())).await.map_err(stopped)
+        self.0.ask(&Request::Stop(address.to_owned(), why.to_owned())).await.map_err(stopped)
     }
 }
 
@@ -181,32 +163,16 @@ fn take(address: &str, messages: &Outgoing) -> Vec<u8> {
     request.finish()
 }
 
-/// What [`Request::Next`] is answered with, its messages taken out as they are.
-fn outgoing(answer: Ipld) -> Result<Outgoing, Stopped> {
-    let unreadable = || Stopped("the links' container gave no messages".into());
-    let Ipld::Map(mut fields) = answer else { return Err(unreadable()) };
-    let (first, messages) = (fields.remove("first"), fields.remove("messages"));
-    let (Some(Ipld::Integer(first)), Some(Ipld::List(list))) = (first, messages) else {
-        return Err(unreadable());
-    };
-    let message = |item| match item {
-        Ipld::Bytes(bytes) => Ok(bytes.into()),
-        _ => Err(unreadable()),
-    };
-    let messages = list.into_iter().map(message).collect::<Result<_, _>>()?;
-    Ok(Outgoing { first: u64::try_from(first).map_err(|_| unreadable())?, messages })
-}
-
 #[cfg(test)]
 mod tests {
+    use everturn_dag::node;
+
     use super::*;
 
     #[test]
     fn what_is_composed_by_hand_is_what_serde_makes() {
         let messages = Outgoing { first: 7, messages: vec![b"a".to_vec().into(), vec![0; 300].into()] };
         let composed = take("host:1", &messages);
-        assert_eq!(composed, node::encode(&Request::Take("host:1".into(), messages.clone())).unwrap());
-        let encoded = node::encode(&messages).unwrap();
-        assert_eq!(outgoing(node::decode(&encoded).unwrap()), Ok(messages));
+        assert_eq!(composed, node::encode(&Request::Take("host:1".into(), messages)).unwrap());
     }
 }

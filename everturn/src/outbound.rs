@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use everturn_containers::native::NativeType;
-use everturn_dag::{Ipld, node};
+use everturn_dag::Ipld;
 use everturn_drivers::outbound::{self, Answer, Client, Outbox as Owing, Owed};
 pub use everturn_drivers::outbound::{AllowedHost, OutboundError, Settings};
 use everturn_hypervisor::{Hypervisor, HypervisorError};
-use everturn_port_manager::{ContainerId, Message};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use everturn_port_manager::ContainerId;
 
 use durable::{Handed, Outbox, Said};
+
+use crate::driver::Durable;
 
 /// The root container that is the durable half, and its type.
 pub const NAME: &str = "everturn:http";
@@ -33,10 +33,7 @@ pub fn register(hypervisor: &Hypervisor) {
 
 /// A running outer half. It ends with its hypervisor.
 #[derive(Clone)]
-pub struct Outbound {
-    hypervisor: Hypervisor,
-    outbox: ContainerId,
-}
+pub struct Outbound(Durable);
 
 impl Outbound {
     /// Lets a root container reach these hosts, and no others, by its port [`PORT`]. What is owed from before is sent now.
@@ -52,8 +49,8 @@ impl Outbound {
         let client = Client::new(allowed, settings)?;
         register(hypervisor);
         let salt = Ipld::Bytes(outbound::salt()?.to_vec());
-        let outbox = hypervisor.get_or_create_instance(NAME, NAME, salt).await?;
-        let started = Outbound { hypervisor: hypervisor.clone(), outbox };
+        let id = hypervisor.get_or_create_instance(NAME, NAME, salt).await?;
+        let started = Outbound(Durable { hypervisor: hypervisor.clone(), id });
         started.connect(program).await?;
         drop(tokio::spawn(outbound::pump(Arc::new(started.clone()), Arc::new(client))));
         Ok(started)
@@ -64,7 +61,7 @@ impl Outbound {
     /// # Errors
     /// As [`Hypervisor::connect`].
     pub async fn connect(&self, program: &ContainerId) -> Result<(), HypervisorError> {
-        self.hypervisor.connect(&self.outbox, &program.to_string(), program, PORT).await
+        self.0.hypervisor.connect(&self.0.id, &program.to_string(), program, PORT).await
     }
 
     /// Whether a store has a durable half, which may owe something.
@@ -72,8 +69,7 @@ impl Outbound {
     /// # Errors
     /// If the hypervisor has stopped.
     pub async fn is_there(hypervisor: &Hypervisor) -> Result<bool, HypervisorError> {
-        let outbox = ContainerId::root(NAME);
-        Ok(hypervisor.inspect().await?.iter().any(|container| container.id == outbox))
+        hypervisor.is_alive(&ContainerId::root(NAME)).await
     }
 
     /// Waits until no request is owed; how many there were so far.
@@ -81,13 +77,7 @@ impl Outbound {
     /// # Errors
     /// If the hypervisor has stopped.
     pub async fn settled(&self) -> Result<u64, HypervisorError> {
-        self.ask(&Said::Idle).await
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, said: &Said) -> Result<T, HypervisorError> {
-        let answer = self.hypervisor.call(&self.outbox, message(said)?).await?;
-        let bytes = node::encode(&answer).map_err(unreadable)?;
-        node::decode(&bytes).map_err(unreadable)
+        self.0.ask(&Said::Idle).await
     }
 }
 
@@ -106,7 +96,7 @@ pub enum StartError {
 #[async_trait]
 impl Owing for Outbound {
     async fn next(&self, after: u64) -> Option<Vec<Owed>> {
-        let handed: Vec<Handed> = match self.ask(&Said::Next(after)).await {
+        let handed: Vec<Handed> = match self.0.ask(&Said::Next(after)).await {
             Ok(handed) => handed,
             Err(error) => {
                 tracing::debug!(target: "everturn::outbound", %error, "no more requests are sent");
@@ -122,15 +112,6 @@ impl Owing for Outbound {
             Ok(answer) => Said::Done(number, answer),
             Err(text) => Said::Failed(number, text),
         };
-        let Ok(message) = message(&said) else { return false };
-        self.hypervisor.send(&self.outbox, message).await.is_ok_and(|receipt| receipt.outcome.is_ok())
+        self.0.tell(&said).await.is_ok_and(|receipt| receipt.outcome.is_ok())
     }
-}
-
-fn message(said: &impl Serialize) -> Result<Message, HypervisorError> {
-    Ok(Message { data: node::encode(said).map_err(unreadable)?, ..Message::default() })
-}
-
-fn unreadable(error: impl ToString) -> HypervisorError {
-    HypervisorError::Message(error.to_string())
 }

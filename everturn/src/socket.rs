@@ -15,10 +15,11 @@ use everturn_containers::native::NativeType;
 use everturn_dag::{Ipld, node};
 use everturn_drivers::http::{Failure, Frame, Outgoing, Socket, Taken, Welcome};
 use everturn_hypervisor::{Hypervisor, HypervisorError};
-use everturn_port_manager::{ContainerId, Message};
-use serde::Serialize;
+use everturn_port_manager::ContainerId;
 
-use durable::{Given, Opened, Said, Sockets as Durable};
+use durable::{Given, Opened, Said, Waiting};
+
+use crate::driver::Durable;
 
 /// The root container that is the durable half, and its type.
 pub const NAME: &str = "everturn:sockets";
@@ -28,7 +29,7 @@ pub const PORT: &str = "sockets";
 /// Makes the type of the durable half known. To be called wherever a store is opened that may have one: nothing runs before
 /// the types of all that waits are known.
 pub fn register(hypervisor: &Hypervisor) {
-    hypervisor.register_container(NAME, NativeType::<Durable>::new());
+    hypervisor.register_container(NAME, NativeType::<Waiting>::new());
 }
 
 /// Tells a program whose sockets were left open that they are closed; nothing if there is no durable half.
@@ -37,8 +38,8 @@ pub fn register(hypervisor: &Hypervisor) {
 /// If the hypervisor has stopped.
 pub async fn close_those_left(hypervisor: &Hypervisor) -> Result<(), HypervisorError> {
     let id = ContainerId::root(NAME);
-    if hypervisor.inspect().await?.iter().any(|container| container.id == id) {
-        hypervisor.send(&id, message(&Said::Begin)?).await?;
+    if hypervisor.is_alive(&id).await? {
+        Durable { hypervisor: hypervisor.clone(), id }.tell(&Said::Begin).await?;
     }
     Ok(())
 }
@@ -46,8 +47,7 @@ pub async fn close_those_left(hypervisor: &Hypervisor) -> Result<(), HypervisorE
 /// The sockets of one program. It ends with its hypervisor.
 #[derive(Clone)]
 pub struct Sockets {
-    hypervisor: Hypervisor,
-    durable: ContainerId,
+    durable: Durable,
     program: ContainerId,
     open: Arc<Mutex<HashMap<u64, Outgoing>>>,
 }
@@ -59,11 +59,11 @@ impl Sockets {
     /// If the name [`PORT`] is used otherwise in the program.
     pub async fn start(hypervisor: &Hypervisor, program: &ContainerId) -> Result<Sockets, HypervisorError> {
         register(hypervisor);
-        let durable = hypervisor.get_or_create_instance(NAME, NAME, Ipld::Null).await?;
-        hypervisor.connect(&durable, &program.to_string(), program, PORT).await?;
+        let id = hypervisor.get_or_create_instance(NAME, NAME, Ipld::Null).await?;
+        hypervisor.connect(&id, &program.to_string(), program, PORT).await?;
         close_those_left(hypervisor).await?;
-        let (hypervisor, program) = (hypervisor.clone(), *program);
-        let sockets = Sockets { hypervisor, durable, program, open: Arc::default() };
+        let durable = Durable { hypervisor: hypervisor.clone(), id };
+        let sockets = Sockets { durable, program: *program, open: Arc::default() };
         drop(tokio::spawn(sockets.clone().pump()));
         Ok(sockets)
     }
@@ -75,11 +75,7 @@ impl Sockets {
     pub(crate) async fn open(&self, request: &[u8]) -> Result<Welcome, Failure> {
         let request = node::decode(request).map_err(|error| Failure::Unanswered(error.to_string()))?;
         let open = Said::Open(self.program.to_string(), request);
-        let asked = message(&open).map_err(crate::http::failure)?;
-        let answer = self.hypervisor.call(&self.durable, asked).await.map_err(crate::http::failure)?;
-        let bytes = node::encode(&answer).map_err(|error| Failure::Unanswered(error.to_string()))?;
-        let opened = node::decode(&bytes).map_err(|error| Failure::Unanswered(error.to_string()))?;
-        match opened {
+        match self.durable.ask(&open).await.map_err(crate::http::failure)? {
             Opened::Refused(answer) => Ok(Welcome::Answered(answer)),
             Opened::Failed(exception) => Err(Failure::Exception(exception)),
             Opened::Socket(number) => {
@@ -100,15 +96,14 @@ impl Sockets {
     /// Carries what the program sends to the connections, until there will be no more.
     async fn pump(self) {
         loop {
-            let Ok(asked) = message(&Said::Next) else { return };
-            let given = match self.hypervisor.call(&self.durable, asked).await {
-                Ok(given) => node::encode(&given).and_then(|bytes| node::decode::<Vec<(u64, Given)>>(&bytes)),
+            let given: Vec<(u64, Given)> = match self.durable.ask(&Said::Next).await {
+                Ok(given) => given,
                 Err(error) => {
                     tracing::debug!(target: "everturn::sockets", %error, "nothing more is sent");
                     return self.lock().clear();
                 }
             };
-            for (number, given) in given.unwrap_or_default() {
+            for (number, given) in given {
                 self.give(number, given);
             }
         }
@@ -130,8 +125,7 @@ impl Sockets {
 
     /// Tells the durable half, and waits until that is durable.
     async fn tell(&self, said: &Said) -> Taken {
-        let Ok(message) = message(said) else { return Taken::Refused };
-        match self.hypervisor.send(&self.durable, message).await {
+        match self.durable.tell(said).await {
             Ok(receipt) if receipt.outcome.is_ok() => Taken::Taken,
             Ok(_) => Taken::Refused,
             Err(_) => Taken::Ended,
@@ -159,9 +153,4 @@ impl Socket for Open {
         self.sockets.lock().remove(&self.number);
         self.sockets.tell(&Said::Came(self.number, Given::Closed)).await;
     }
-}
-
-fn message(said: &impl Serialize) -> Result<Message, HypervisorError> {
-    let data = node::encode(said).map_err(|error| HypervisorError::Message(error.to_string()))?;
-    Ok(Message { data, ..Message::default() })
 }

@@ -215,6 +215,18 @@ impl Hypervisor {
         to: &ContainerId,
         message: Message,
     ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
+        decoded(self.call_encoded(to, message))
+    }
+
+    /// As [`Hypervisor::call`], with the answer as it lies in its message: one canonical dag-cbor value.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::call`].
+    pub fn call_encoded(
+        &self,
+        to: &ContainerId,
+        message: Message,
+    ) -> impl Future<Output = Result<Vec<u8>, HypervisorError>> + use<> {
         self.ask_container(*to, Kind::Message, message)
     }
 
@@ -229,7 +241,7 @@ impl Hypervisor {
         to: &ContainerId,
         data: Vec<u8>,
     ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
-        self.ask_container(*to, Kind::Request, Message { data, ..Message::default() })
+        decoded(self.ask_container(*to, Kind::Request, Message { data, ..Message::default() }))
     }
 
     /// As [`Hypervisor::request`], of one that only looks: a program that has `query(request)` answers it without a turn. It reads the
@@ -252,12 +264,10 @@ impl Hypervisor {
         to: ContainerId,
         kind: Kind,
         message: Message,
-    ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
+    ) -> impl Future<Output = Result<Vec<u8>, HypervisorError>> + use<> {
         let message = Message { reply: everturn_port_manager::Reply::Host, ..message };
         let date_ms = self.now_ms();
-        let awaited =
-            move |reply| Command::Post { to, kind, message, date_ms, awaited: Awaited::Answer(reply) };
-        decoded(self.ask(awaited))
+        self.ask(move |reply| Command::Post { to, kind, message, date_ms, awaited: Awaited::Answer(reply) })
     }
 
     /// Evaluates a line in a root container's living heap; the receipt's answer says what it came to.
@@ -402,6 +412,15 @@ impl Hypervisor {
     /// If the hypervisor has stopped.
     pub async fn inspect(&self) -> Result<Vec<Inspection>, HypervisorError> {
         self.ask(|reply| Command::Inspect { reply }).await
+    }
+
+    /// Whether there is a container with this id.
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped.
+    pub async fn is_alive(&self, id: &ContainerId) -> Result<bool, HypervisorError> {
+        let id = *id;
+        self.ask(|reply| Command::IsAlive { id, reply }).await
     }
 
     /// What was counted so far, and how things stand; at no cost for whatever else is done.

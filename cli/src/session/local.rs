@@ -155,7 +155,7 @@ impl Local {
 
     /// Whether the container is there.
     pub(crate) async fn is_alive(&self) -> Result<bool, Failure> {
-        Ok(self.hypervisor.inspect().await?.iter().any(|container| container.id == self.main))
+        Ok(self.hypervisor.is_alive(&self.main).await?)
     }
 
     /// Makes the container if it is not there; a new one begins with this program. From now on timers come when they are due.

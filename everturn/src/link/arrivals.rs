@@ -6,7 +6,7 @@ use everturn_exo_interface::{Exception, Handle, LogLevel, Refusal, Turn};
 use super::hosts::report;
 use super::ledger::Ledger;
 use super::letter::{Act, Letter, Side, To};
-use super::turns::{Bound, Numbered, PROGRAM, is_for_now, refused, with_address};
+use super::turns::{Bound, Numbered, PROGRAM, is_for_now, with_address};
 
 /// What became of a letter.
 enum Arrived {
@@ -27,7 +27,7 @@ pub(super) fn take(
     address: &str,
     messages: &Outgoing,
 ) -> Result<Taken, Exception> {
-    let peer = ledger.peer(address).map_err(refused)?;
+    let peer = ledger.peer(address)?;
     if let Some(why) = &peer.stopped {
         return Ok(Taken::Stopped(why.clone()));
     }
@@ -49,12 +49,12 @@ pub(super) fn take(
             Arrived::Full => return Ok(Taken::Full(received)),
             Arrived::Unreadable(why) => {
                 let why = format!("message {at} of {address} cannot be read: {why}");
-                ledger.stop(address, &why).map_err(refused)?;
+                ledger.stop(address, &why)?;
                 report(turn, address, &why)?;
                 return Ok(Taken::Stopped(why));
             }
         }
-        received = ledger.take(address, bytes).map_err(refused)?;
+        received = ledger.take(address, bytes)?;
     }
     Ok(Taken::UpTo(received))
 }

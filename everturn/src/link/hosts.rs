@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::arrivals::take;
 use super::ledger::{Ledger, Refused};
 use super::requests::Request;
-use super::turns::{refused, thrown};
+use crate::driver::{answer_held, encoded, hold, thrown};
 
 /// Who waits for a change of the list of peers.
 const WAITING_FOR_PEERS: &str = "waiting:peers";
@@ -28,7 +28,7 @@ pub(super) fn run(ledger: &mut Ledger, turn: &mut Turn, data: &[u8]) -> Result<(
             _ => answer(turn, &peers(ledger)),
         },
         Request::Admit(key, address) => answer(turn, &ledger.admit(key, &address)),
-        Request::Positions(address) => answer(turn, &ledger.peer(&address).map_err(refused)?.positions),
+        Request::Positions(address) => answer(turn, &ledger.peer(&address)?.positions),
         Request::Compare(address, dialer, theirs) => {
             let compared = ledger.compare(&address, dialer, theirs);
             found(ledger, turn, &address, compared)
@@ -38,7 +38,7 @@ pub(super) fn run(ledger: &mut Ledger, turn: &mut Turn, data: &[u8]) -> Result<(
             found(ledger, turn, &address, compared)
         }
         Request::Next(address, after, bytes_max) => {
-            let outgoing = outgoing(ledger, &address, after, bytes_max).map_err(refused)?;
+            let outgoing = outgoing(ledger, &address, after, bytes_max)?;
             match outgoing {
                 Some(outgoing) => answer(turn, &outgoing),
                 None => hold(turn, &waiting_for(ledger, &address)?),
@@ -50,23 +50,23 @@ pub(super) fn run(ledger: &mut Ledger, turn: &mut Turn, data: &[u8]) -> Result<(
         }
         Request::Stop(address, why) => {
             let why = format!("{address} says: {why}");
-            if ledger.peer(&address).map_err(refused)?.stopped.is_none() {
-                ledger.stop(&address, &why).map_err(refused)?;
+            if ledger.peer(&address)?.stopped.is_none() {
+                ledger.stop(&address, &why)?;
                 report(turn, &address, &why)?;
             }
             answer(turn, &())
         }
         Request::Add(address, key) => {
-            ledger.add(&address, Some(key)).map_err(refused)?;
+            ledger.add(&address, Some(key))?;
             answer(turn, &())
         }
         Request::Remove(address) => {
-            let number = ledger.remove(&address).map_err(refused)?;
+            let number = ledger.remove(&address)?;
             forget(turn, number)?;
             answer(turn, &())
         }
         Request::Resolve(address, resolution) => {
-            ledger.resolve(&address, resolution).map_err(refused)?;
+            ledger.resolve(&address, resolution)?;
             answer(turn, &())
         }
     }
@@ -79,7 +79,7 @@ fn found(
     address: &str,
     compared: Result<Compared, Refused>,
 ) -> Result<(), Exception> {
-    let compared = compared.map_err(refused)?;
+    let compared = compared?;
     if let Compared::Stopped(why) = &compared
         && ledger.peer(address).is_ok_and(|peer| peer.stopped.as_ref() == Some(why))
     {
@@ -99,20 +99,17 @@ pub(super) fn report(turn: &mut Turn, address: &str, why: &str) -> Result<(), Ex
 /// Answers who waits for messages to a peer, if anybody does.
 pub(super) fn tell(ledger: &Ledger, turn: &mut Turn, address: &str) -> Result<(), Exception> {
     let name = waiting_for(ledger, address)?;
-    let Ok(waiting) = turn.get(&name) else { return Ok(()) };
-    let sent = ledger.peer(address).map_err(refused)?.positions.sent.number;
+    if turn.get(&name).is_err() {
+        return Ok(());
+    }
+    let sent = ledger.peer(address)?.positions.sent.number;
     // Who waits has all before this one.
-    let Some(outgoing) = outgoing(ledger, address, sent - 1, 1).map_err(refused)? else { return Ok(()) };
-    let data = node::encode(&outgoing).map_err(|error| thrown(error.to_string()))?;
-    turn.send(waiting, &data, &[], 0)?;
-    Ok(turn.delete(&name)?)
+    let outgoing = outgoing(ledger, address, sent - 1, 1)?;
+    outgoing.map_or(Ok(()), |outgoing| answer_held(turn, &name, &outgoing))
 }
 
 pub(super) fn tell_peers(ledger: &Ledger, turn: &mut Turn) -> Result<(), Exception> {
-    let Ok(waiting) = turn.get(WAITING_FOR_PEERS) else { return Ok(()) };
-    let data = node::encode(&peers(ledger)).map_err(|error| thrown(error.to_string()))?;
-    turn.send(waiting, &data, &[], 0)?;
-    Ok(turn.delete(WAITING_FOR_PEERS)?)
+    answer_held(turn, WAITING_FOR_PEERS, &peers(ledger))
 }
 
 fn peers(ledger: &Ledger) -> Peers {
@@ -127,16 +124,7 @@ fn outgoing(ledger: &Ledger, address: &str, after: u64, bytes_max: u64) -> Resul
 }
 
 fn waiting_for(ledger: &Ledger, address: &str) -> Result<String, Exception> {
-    Ok(format!("waiting:{}", ledger.peer(address).map_err(refused)?.number))
-}
-
-/// Keeps the way back until there is something to say. Who waited before waits no more.
-fn hold(turn: &mut Turn, name: &str) -> Result<(), Exception> {
-    if turn.get(name).is_ok() {
-        turn.delete(name)?;
-    }
-    let Some(reply) = turn.reply_port() else { return Ok(()) };
-    Ok(turn.bind(name, reply)?)
+    Ok(format!("waiting:{}", ledger.peer(address)?.number))
 }
 
 /// Deletes the ports that belong to a peer.
@@ -152,7 +140,6 @@ fn forget(turn: &mut Turn, number: u64) -> Result<(), Exception> {
     Ok(())
 }
 
-fn answer<T: Serialize>(turn: &mut Turn, value: &T) -> Result<(), Exception> {
-    let data = node::encode(value).map_err(|error| thrown(error.to_string()))?;
-    Ok(turn.answer(&data)?)
+fn answer(turn: &mut Turn, value: &impl Serialize) -> Result<(), Exception> {
+    Ok(turn.answer(&encoded(value)?)?)
 }

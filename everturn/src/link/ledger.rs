@@ -10,9 +10,11 @@
 use std::sync::Arc;
 
 use everturn_drivers::link::{Compared, Dialer, Digest, Peer as Listed, PeerKey, Position, Positions};
+use everturn_exo_interface::Exception;
 use serde::{Deserialize, Serialize};
 
 use super::tracked::Tracked;
+use crate::driver::thrown;
 
 /// Messages of one peer that may wait for their acknowledgement, and their bytes together.
 pub(super) const WAITING_MAX: u64 = 65_536;
@@ -95,6 +97,12 @@ pub(super) enum Refused {
     OtherKey { address: String, key: PeerKey },
     #[error("this key is that of {0} already")]
     KeyInUse(String),
+}
+
+impl From<Refused> for Exception {
+    fn from(refused: Refused) -> Exception {
+        thrown(refused.to_string())
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -4,12 +4,13 @@
 //! each under a name that says all there is to know of it: whose number it has, and which.
 
 use everturn_dag::node::{self, Composer};
-use everturn_exo_interface::{Exception, ExceptionKind, LogLevel, Refusal, Turn};
+use everturn_exo_interface::{Exception, LogLevel, Refusal, Turn};
 use everturn_port_manager::{Kind, Source};
 
 use super::hosts;
 use super::ledger::{Ledger, Place};
 use super::letter::{Act, Letter, PORTS_MAX, Side, To};
+use crate::driver::{let_go, thrown};
 
 /// The port that leads to the program.
 pub(super) const PROGRAM: &str = "program";
@@ -143,21 +144,19 @@ fn program(ledger: &mut Ledger, turn: &mut Turn, kind: Kind, data: &[u8]) -> Res
     }
     let port = everturn_exo_interface::Handle(0);
     if turn.message_ports() != 1 {
-        return Err(thrown("one end of a channel is exported, or stands for what is imported".into()));
+        return Err(thrown("one end of a channel is exported, or stands for what is imported"));
     }
     match export {
         Some(name) => {
             let name = Bound::Exported(name.to_owned()).name();
-            if turn.get(&name).is_ok() {
-                turn.delete(&name)?;
-            }
+            let_go(turn, &name)?;
             Ok(turn.bind(&name, port)?)
         }
         None => {
             let address = text("from")?.ok_or_else(wanted)?;
-            ledger.check_room(address, Place::Kept).map_err(refused)?;
-            let number = ledger.next_port(address).map_err(refused)?;
-            let peer = ledger.peer(address).map_err(refused)?.number;
+            ledger.check_room(address, Place::Kept)?;
+            let number = ledger.next_port(address)?;
+            let peer = ledger.peer(address)?.number;
             Ok(turn.bind(&format!("imported:{peer}:{number}:{name}"), port)?)
         }
     }
@@ -209,16 +208,16 @@ fn write(
     if count as usize > PORTS_MAX {
         return Err(thrown(format!("over a link go at most {PORTS_MAX} ports with one message")));
     }
-    ledger.check_room(address, place).map_err(refused)?;
-    let peer = ledger.peer(address).map_err(refused)?.number;
+    ledger.check_room(address, place)?;
+    let peer = ledger.peer(address)?.number;
     let mut ports = Vec::new();
     for port in 0..count {
-        let number = ledger.next_port(address).map_err(refused)?;
+        let number = ledger.next_port(address)?;
         turn.bind(&Bound::Sent(peer, Numbered::ByUs, number).name(), everturn_exo_interface::Handle(port))?;
         ports.push(number);
     }
     let letter = Letter { act, to, data, ports };
-    ledger.append(address, letter.encode()).map_err(refused)?;
+    ledger.append(address, letter.encode())?;
     hosts::tell(ledger, turn, address)
 }
 
@@ -236,15 +235,7 @@ fn text_of(exception: &[u8]) -> Option<&str> {
 }
 
 fn wanted() -> Exception {
-    thrown("a link takes [address, data], {export: name} or {import: name, from: address}".into())
-}
-
-pub(super) fn thrown(text: String) -> Exception {
-    Exception::new(ExceptionKind::Throw, text)
-}
-
-pub(super) fn refused(refused: super::ledger::Refused) -> Exception {
-    thrown(refused.to_string())
+    thrown("a link takes [address, data], {export: name} or {import: name, from: address}")
 }
 
 /// Whether a refusal says that there is no room now, and may be later.

@@ -10,9 +10,11 @@
 use everturn_containers::native::{Checked, Incoming, Native};
 use everturn_dag::address::node_cid;
 use everturn_dag::{Ipld, node};
-use everturn_exo_interface::{Exception, ExceptionKind, Handle, Refusal, Turn};
+use everturn_exo_interface::{Exception, Handle, Turn};
 use everturn_port_manager::{Kind, Source};
 use serde::{Deserialize, Serialize};
+
+use crate::driver::{answer_held, encoded, hold, let_go, passed, thrown};
 
 /// Requests that are owed at once.
 const REQUESTS_MAX: usize = 1_024;
@@ -103,12 +105,12 @@ impl Outbox {
         let bytes: usize = self.owed.iter().map(|owed| owed.request.len()).sum();
         if self.owed.len() >= REQUESTS_MAX || bytes + request.len() > BYTES_MAX {
             let (number, most) = (self.owed.len(), BYTES_MAX >> 20);
-            return Err(thrown(&format!(
+            return Err(thrown(format!(
                 "TypeError: {number} requests wait for their answers; there may be {REQUESTS_MAX} of {most} MiB together"
             )));
         }
         let number = self.taken + 1;
-        turn.bind(&format!("{REPLY}{number}"), reply).map_err(refused)?;
+        turn.bind(&format!("{REPLY}{number}"), reply)?;
         self.owed.push(Owed { number, key: self.key(turn), request: request.to_vec() });
         self.taken = number;
         self.hand_over(turn, number - 1)
@@ -128,35 +130,27 @@ impl Outbox {
     fn hear(&mut self, turn: &mut Turn, said: Said) -> Result<(), Exception> {
         match said {
             Said::Next(after) => {
-                self.wait_as(turn, NEXT)?;
+                hold(turn, NEXT)?;
                 self.hand_over(turn, after)
             }
             Said::Idle => {
-                self.wait_as(turn, IDLE)?;
+                hold(turn, IDLE)?;
                 self.tell_idle(turn)
             }
-            Said::Done(number, answer) => self.settle(turn, number, |turn, reply| {
-                let answer = node::encode(&answer).map_err(|error| thrown(&error.to_string()))?;
-                passed(turn.send(reply, &answer, &[], 0))
-            }),
+            Said::Done(number, answer) => {
+                self.settle(turn, number, |turn, reply| passed(turn.send(reply, &encoded(&answer)?, &[], 0)))
+            }
             Said::Failed(number, text) => self.settle(turn, number, |turn, reply| {
-                let exception = thrown(&format!("TypeError: {text}"));
-                let exception = node::encode(&exception).map_err(|error| thrown(&error.to_string()))?;
-                passed(turn.reject(reply, &exception))
+                passed(turn.reject(reply, &encoded(&thrown(format!("TypeError: {text}")))?))
             }),
         }
     }
 
-    /// Keeps the way back to whoever asks. One before has gone: there is one outer half.
-    fn wait_as(&self, turn: &mut Turn, name: &str) -> Result<(), Exception> {
-        let Some(reply) = turn.reply_port() else { return Ok(()) };
-        let_go(turn, name)?;
-        turn.bind(name, reply).map_err(refused)
-    }
-
     /// Gives requests above a number to the outer half, if it waits for some.
     fn hand_over(&self, turn: &mut Turn, after: u64) -> Result<(), Exception> {
-        let Ok(waiting) = turn.get(NEXT) else { return Ok(()) };
+        if turn.get(NEXT).is_err() {
+            return Ok(());
+        }
         let (mut handed, mut bytes) = (Vec::new(), 0);
         for owed in self.owed.iter().filter(|owed| owed.number > after) {
             bytes += owed.request.len();
@@ -169,9 +163,7 @@ impl Outbox {
         if handed.is_empty() {
             return Ok(());
         }
-        let handed = node::encode(&handed).map_err(|error| thrown(&error.to_string()))?;
-        passed(turn.send(waiting, &handed, &[], 0))?;
-        let_go(turn, NEXT)
+        answer_held(turn, NEXT, &handed)
     }
 
     /// Passes an answer on. One that nobody waits for any more, or that came twice, goes nowhere.
@@ -199,33 +191,6 @@ impl Outbox {
     }
 
     fn tell_idle(&self, turn: &mut Turn) -> Result<(), Exception> {
-        let waiting = turn.get(IDLE).ok().filter(|_| self.owed.is_empty());
-        let Some(waiting) = waiting else { return Ok(()) };
-        let taken = node::encode(&self.taken).map_err(|error| thrown(&error.to_string()))?;
-        passed(turn.send(waiting, &taken, &[], 0))?;
-        let_go(turn, IDLE)
+        if self.owed.is_empty() { answer_held(turn, IDLE, &self.taken) } else { Ok(()) }
     }
-}
-
-fn let_go(turn: &mut Turn, name: &str) -> Result<(), Exception> {
-    match turn.delete(name) {
-        Ok(()) | Err(Refusal::NotBound) => Ok(()),
-        Err(refusal) => Err(refused(refusal)),
-    }
-}
-
-/// What is sent to somebody who is gone is sent all the same.
-fn passed(sent: Result<(), Refusal>) -> Result<(), Exception> {
-    match sent {
-        Ok(()) | Err(Refusal::Closed) => Ok(()),
-        Err(refusal) => Err(refused(refusal)),
-    }
-}
-
-fn refused(refusal: Refusal) -> Exception {
-    thrown(&refusal.to_string())
-}
-
-fn thrown(text: &str) -> Exception {
-    Exception::new(ExceptionKind::Throw, text)
 }

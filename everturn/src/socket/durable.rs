@@ -8,10 +8,12 @@
 
 use everturn_containers::native::{Checked, Incoming, Native};
 use everturn_dag::{Ipld, node};
-use everturn_exo_interface::{Exception, ExceptionKind, Refusal, Turn};
+use everturn_exo_interface::{Exception, Turn};
 use everturn_port_manager::{Kind, Source};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+
+use crate::driver::{answer_held, encoded, hold, let_go, passed, thrown};
 
 /// What may wait for the outer half, in bytes and in messages.
 const BYTES_MAX: usize = 16 << 20;
@@ -26,7 +28,7 @@ const ASKING: &str = "asking:";
 
 /// What is on its way to sockets.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Sockets {
+pub(super) struct Waiting {
     /// How many were asked for.
     asked: u64,
     /// Not ready before their connection is: what is sent to them waits.
@@ -69,11 +71,11 @@ pub(super) enum Opened {
     Failed(Exception),
 }
 
-impl Native for Sockets {
+impl Native for Waiting {
     const CHECKED: Checked = Checked::Never;
 
-    fn create(_: &mut Turn, _: Ipld) -> Result<Sockets, Exception> {
-        Ok(Sockets { asked: 0, new: Vec::new(), sending: Vec::new() })
+    fn create(_: &mut Turn, _: Ipld) -> Result<Waiting, Exception> {
+        Ok(Waiting { asked: 0, new: Vec::new(), sending: Vec::new() })
     }
 
     fn run(&mut self, turn: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
@@ -98,7 +100,7 @@ impl Native for Sockets {
     }
 }
 
-impl Sockets {
+impl Waiting {
     fn hear(&mut self, turn: &mut Turn, said: Said) -> Result<(), Exception> {
         match said {
             Said::Begin => {
@@ -115,10 +117,7 @@ impl Sockets {
             }
             Said::Came(number, given) => self.pass_on(turn, number, given),
             Said::Next => {
-                let_go(turn, NEXT)?;
-                if let Some(reply) = turn.reply_port() {
-                    turn.bind(NEXT, reply).map_err(refused)?;
-                }
+                hold(turn, NEXT)?;
                 self.give(turn)
             }
         }
@@ -130,14 +129,14 @@ impl Sockets {
         let number = self.asked + 1;
         let Ipld::Map(mut request) = request else { return Err(thrown("a request is a map")) };
         request.insert("socket".to_owned(), Ipld::Integer(number.into()));
-        let request = encode(&Ipld::Map(request))?;
-        let program = turn.get(program).map_err(refused)?;
-        let (socket, theirs) = turn.channel().map_err(refused)?;
-        let (opening, reply) = turn.channel().map_err(refused)?;
+        let request = encoded(&Ipld::Map(request))?;
+        let program = turn.get(program)?;
+        let (socket, theirs) = turn.channel()?;
+        let (opening, reply) = turn.channel()?;
         for (kind, port) in [(SOCKET, socket), (OPENING, opening), (ASKING, asking)] {
-            turn.bind(&format!("{kind}{number}"), port).map_err(refused)?;
+            turn.bind(&format!("{kind}{number}"), port)?;
         }
-        turn.request_port(program, &request, &[theirs, reply], 0).map_err(refused)?;
+        turn.request_port(program, &request, &[theirs, reply], 0)?;
         self.asked = number;
         self.new.push(number);
         Ok(())
@@ -162,11 +161,7 @@ impl Sockets {
             let_go(turn, &format!("{SOCKET}{number}"))?;
         }
         let_go(turn, &format!("{OPENING}{number}"))?;
-        let asking = format!("{ASKING}{number}");
-        if let Ok(port) = turn.get(&asking) {
-            passed(turn.send(port, &encode(&opened)?, &[], 0))?;
-        }
-        let_go(turn, &asking)
+        answer_held(turn, &format!("{ASKING}{number}"), &opened)
     }
 
     /// The program sends something over a socket, or lets it go.
@@ -198,8 +193,8 @@ impl Sockets {
         let name = format!("{SOCKET}{number}");
         let Ok(socket) = turn.get(&name) else { return Ok(()) };
         let data = match given {
-            Given::Text(text) => encode(&text)?,
-            Given::Bytes(bytes) => encode(&Ipld::Bytes(bytes.into_vec()))?,
+            Given::Text(text) => encoded(&text)?,
+            Given::Bytes(bytes) => encoded(&Ipld::Bytes(bytes.into_vec()))?,
             Given::Closed => {
                 self.sending.retain(|(other, _)| *other != number);
                 return let_go(turn, &name);
@@ -210,7 +205,9 @@ impl Sockets {
 
     /// Gives what is to be sent to the outer half, if that waits for it.
     fn give(&mut self, turn: &mut Turn) -> Result<(), Exception> {
-        let Ok(waiting) = turn.get(NEXT) else { return Ok(()) };
+        if turn.get(NEXT).is_err() {
+            return Ok(());
+        }
         let (mut given, mut kept, mut bytes) = (Vec::new(), Vec::new(), 0);
         for (number, one) in std::mem::take(&mut self.sending) {
             bytes += one.bytes();
@@ -224,8 +221,7 @@ impl Sockets {
         if given.is_empty() {
             return Ok(());
         }
-        passed(turn.send(waiting, &encode(&given)?, &[], 0))?;
-        let_go(turn, NEXT)
+        answer_held(turn, NEXT, &given)
     }
 }
 
@@ -242,31 +238,4 @@ impl Given {
 
 fn number_of(name: &str, kind: &str) -> Option<u64> {
     name.strip_prefix(kind)?.parse().ok()
-}
-
-fn encode(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Exception> {
-    node::encode(value).map_err(|error| thrown(&error.to_string()))
-}
-
-fn let_go(turn: &mut Turn, name: &str) -> Result<(), Exception> {
-    match turn.delete(name) {
-        Ok(()) | Err(Refusal::NotBound) => Ok(()),
-        Err(refusal) => Err(refused(refusal)),
-    }
-}
-
-/// What is sent to somebody who is gone is sent all the same.
-fn passed(sent: Result<(), Refusal>) -> Result<(), Exception> {
-    match sent {
-        Ok(()) | Err(Refusal::Closed) => Ok(()),
-        Err(refusal) => Err(refused(refusal)),
-    }
-}
-
-fn refused(refusal: Refusal) -> Exception {
-    thrown(&refusal.to_string())
-}
-
-fn thrown(text: &str) -> Exception {
-    Exception::new(ExceptionKind::Throw, text)
 }

@@ -80,6 +80,10 @@ pub(crate) enum Command {
     Inspect {
         reply: Reply<Vec<Inspection>>,
     },
+    IsAlive {
+        id: ContainerId,
+        reply: Reply<bool>,
+    },
     /// A root container from a state root.
     Revive {
         container_type: String,
@@ -149,6 +153,7 @@ impl Core {
             Command::Hold { ticks, reply } => self.hold(ticks, reply),
             Command::Complete { id, text, reply } => self.complete(id, &text, reply)?,
             Command::Inspect { reply } => drop(reply.send(Ok(self.inspect()))),
+            Command::IsAlive { id, reply } => drop(reply.send(Ok(self.running.contains_key(&id)))),
             Command::Settled { number, touched } => self.settled(number, touched),
             Command::Failed(why) => return Err(HypervisorError::Stopped(why)),
             // Woken up is all it needs to be. A stop is taken by the caller: it ends the loop.
