@@ -59,6 +59,22 @@ pub(crate) struct Globals {
     /// The variable RUST_LOG, where it is set, says in detail what is shown.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// How what is said on standard error by -v or RUST_LOG is written
+    ///
+    /// In either form what happens in a turn carries the turn: its container, the ticks before it, and its message by the port through
+    /// which it came and its delivery tick.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How tracing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

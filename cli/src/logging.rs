@@ -4,7 +4,7 @@ use std::io;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Command;
+use crate::arguments::{Command, Globals, LogFormat};
 
 /// What is shown where nobody asked for anything.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,16 +28,20 @@ impl Unasked {
 
 /// Starts tracing if it was asked for: by `-v` (debug), `-vv` (trace), or in detail by `RUST_LOG`. Otherwise costs
 /// nothing.
-pub(crate) fn start(verbose: u8, unasked: Unasked) {
+pub(crate) fn start(globals: &Globals, unasked: Unasked) {
     let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = match (wanted, verbose) {
+    let filter = match (wanted, globals.verbose) {
         (Some(filter), _) => filter,
         (None, 0) if unasked == Unasked::Nothing => return,
         (None, 0) => "warn".to_owned(),
         (None, 1) => "info,everturn=debug".to_owned(),
         (None, _) => "info,everturn=trace".to_owned(),
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::builder().parse_lossy(filter));
+    let filter = EnvFilter::builder().parse_lossy(filter);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // Fails only if tracing has been started already, which nothing here does.
-    let _ = subscriber.with_writer(io::stderr).try_init();
+    let _ = match globals.log_format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).with_span_list(false).try_init(),
+    };
 }

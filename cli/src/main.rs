@@ -35,7 +35,7 @@ use crate::output::Output;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start(arguments.globals.verbose, logging::Unasked::of(&arguments.command));
+    logging::start(&arguments.globals, logging::Unasked::of(&arguments.command));
     let output = Arc::new(Output::new(&arguments.globals));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {

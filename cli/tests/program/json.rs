@@ -65,3 +65,27 @@ fn failures_are_objects_too() {
     let deep = events(&world.everturn(&["eval", "--json", "(function f() { f(); })()"]));
     assert_has(&deep[0], json!({"event": "exception", "kind": "stack-overflow"}));
 }
+
+#[test]
+fn the_log_can_be_json_and_says_in_which_turn_it_was() {
+    let world = World::new();
+    let ran = world.everturn(&["eval", "1 + 1", "-vv", "--log-format", "json"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "2\n"), "{ran:?}");
+    let events: Vec<Value> =
+        ran.err.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let opened: Vec<&Value> = events.iter().filter(|event| event["message"] == "Opened").collect();
+    assert!(!opened.is_empty(), "{}", ran.err);
+    for event in opened {
+        let turn = &event["span"];
+        assert_eq!(
+            (&turn["name"], &turn["container"]),
+            (&Value::from("turn"), &event["container"]),
+            "{event}"
+        );
+        assert!(
+            turn["ticks"].is_string() && turn["message"].as_str().is_some_and(|it| it.starts_with("parent@"))
+        );
+    }
+    let wrong = world.everturn(&["eval", "1", "--log-format", "xml"]);
+    assert!(wrong.code == Some(2) && wrong.err.contains("json"), "{wrong:?}");
+}

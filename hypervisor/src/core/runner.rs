@@ -1,6 +1,7 @@
 //! Drives one container: what a worker thread and the core thread have in common.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +10,7 @@ use everturn_exo_interface::{
     Asked, ContainerType, ExoError, ExoInterface, Life, Limits, OwnLimits, Policy, Stepped, Surroundings,
     TypeContext,
 };
-use everturn_port_manager::{Loose, Ticks};
+use everturn_port_manager::{Head, Loose, Source, Ticks};
 
 use super::Types;
 use crate::builder::Settings;
@@ -52,6 +53,7 @@ impl Runner {
         hand: &mut Loose,
         steps: &mut Vec<Stepped>,
     ) -> Result<(), HypervisorError> {
+        let _turn = span_of_turn(exo).entered();
         self.around(exo, |exo, around| {
             let stepped = exo.step(around, hand)?;
             let lives = stepped.as_ref().is_some_and(|stepped| stepped.life == Life::GoesOn);
@@ -148,5 +150,31 @@ impl Runner {
     /// The end of the window that a delivery tick lies in.
     pub(super) fn window_end(&self, at: Ticks) -> Ticks {
         at.window_end(self.lookahead())
+    }
+}
+
+/// What is traced while a turn runs says whose it is: the container and its ticks before, and the message by the port through which
+/// it comes and its delivery tick.
+fn span_of_turn(exo: &ExoInterface) -> tracing::Span {
+    let next = || exo.ports().next().map(|head| Coming(head).to_string());
+    tracing::debug_span!(
+        target: "everturn::turn",
+        "turn",
+        container = %exo.id(),
+        ticks = %exo.record().ticks,
+        message = next(),
+    )
+}
+
+/// A message as people are told of it, such as `parent@12`.
+struct Coming<'a>(&'a Head);
+
+impl fmt::Display for Coming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.source {
+            Source::Parent => write!(f, "parent@{}", self.0.at),
+            Source::Notice(child) => write!(f, "notice:{child}@{}", self.0.at),
+            Source::Named(name) => write!(f, "{name}@{}", self.0.at),
+        }
     }
 }
