@@ -13,6 +13,7 @@ use crate::arguments::Globals;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json::to_json;
+use crate::session::Stream;
 
 /// For whom.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,12 @@ enum Reader {
 
 /// Writes a text above the prompt that a person is typing at.
 pub(crate) type Printer = Box<dyn FnMut(String) + Send>;
+
+/// A line of a container as it is shown, with its line break.
+pub(crate) struct Shown {
+    pub(crate) stream: Stream,
+    pub(crate) text: String,
+}
 
 pub(crate) struct Output {
     reader: Reader,
@@ -81,19 +88,28 @@ impl Output {
         }
     }
 
-    /// A line that a container wrote.
-    pub(crate) fn line(&self, line: &Line) {
-        if self.reader == Reader::Programs {
-            let (from, text) = (line.from.to_string(), &line.text);
-            return self.out(
-                &json!({"event": "line", "level": level(line.level), "from": from, "text": text}).to_string(),
-            );
-        }
+    /// How a line that a container wrote is shown.
+    pub(crate) fn line(&self, line: &Line) -> Shown {
+        let (stream, text) = match (self.reader, line.level) {
+            (Reader::Programs, _) => {
+                let (number, from) = (line.number, line.from.to_string());
+                let level = level(line.level);
+                let event = json!({"event": "line", "number": number, "level": level, "from": from, "text": line.text});
+                (Stream::Out, event.to_string())
+            }
+            (Reader::People, LogLevel::Debug | LogLevel::Info) => (Stream::Out, line.text.clone()),
+            (Reader::People, LogLevel::Warning | LogLevel::Error) => (Stream::Err, line.text.clone()),
+        };
+        Shown { stream, text: text + "\n" }
+    }
+
+    /// Shows it: above the prompt, where there is one.
+    pub(crate) fn show(&self, shown: &Shown) {
         let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *printer, line.level) {
-            (Some(printer), _) => printer(format!("{}\n", line.text)),
-            (None, LogLevel::Debug | LogLevel::Info) => self.out(&line.text),
-            (None, LogLevel::Warning | LogLevel::Error) => err(&line.text),
+        match (&mut *printer, shown.stream) {
+            (Some(printer), _) => printer(shown.text.clone()),
+            (None, Stream::Out) => self.write_out(&shown.text),
+            (None, Stream::Err) => write_err(&shown.text),
         }
     }
 
@@ -154,11 +170,15 @@ impl Output {
     }
 
     fn out(&self, text: &str) {
+        self.write_out(&format!("{text}\n"));
+    }
+
+    fn write_out(&self, text: &str) {
         if self.lost.get().is_some() {
             return;
         }
         let mut out = io::stdout().lock();
-        if let Err(error) = write_line(&mut out, text) {
+        if let Err(error) = write_text(&mut out, text) {
             // The first loss is the one that counts.
             let _ = self.lost.set(error);
         }
@@ -167,11 +187,15 @@ impl Output {
 
 /// Standard error is a courtesy: if it is gone there is nobody left to tell.
 fn err(text: &str) {
-    let _ = write_line(&mut io::stderr().lock(), text);
+    write_err(&format!("{text}\n"));
 }
 
-fn write_line(to: &mut impl Write, text: &str) -> io::Result<()> {
-    to.write_all(format!("{text}\n").as_bytes())?;
+fn write_err(text: &str) {
+    let _ = write_text(&mut io::stderr().lock(), text);
+}
+
+fn write_text(to: &mut impl Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes())?;
     to.flush()
 }
 

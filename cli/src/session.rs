@@ -4,6 +4,7 @@
 //! same function, over the control socket. So a command hardly knows which way it works.
 
 mod attached;
+mod console;
 mod control;
 mod lines;
 mod local;
@@ -27,6 +28,7 @@ use crate::output::Output;
 use crate::program::{Known, Program};
 use crate::signals::unless_signalled;
 
+pub(crate) use self::console::Stream;
 pub(crate) use self::control::Control;
 pub(crate) use self::local::{Begun, Folder, JS, Local, WASM, is_empty};
 pub(crate) use self::request::{Export, Exportable};

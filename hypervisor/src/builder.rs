@@ -17,6 +17,7 @@ use crate::configuration::Configuration;
 use crate::core::{Core, Runner, Types};
 use crate::handle::Back;
 use crate::keys;
+use crate::lines::Lines;
 use crate::metrics::{Counters, Stopwatch};
 use crate::writer::{Arrivals, Writer};
 use crate::{Hypervisor, HypervisorError, Line};
@@ -126,6 +127,7 @@ pub struct Builder {
     types: Types,
     checkpoint: Option<Cid>,
     observer: Option<Observer>,
+    lines_told: u64,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     stopwatch: Option<Stopwatch>,
 }
@@ -176,10 +178,19 @@ impl Builder {
         self
     }
 
-    /// Shows every line that containers write, once it is durable.
+    /// Shows every line that containers write, in their order, once it is durable. After a kill, those that may not have been shown are
+    /// shown again; [`Builder::lines_told`] keeps them from it.
     #[must_use]
     pub fn on_line(mut self, observer: impl Fn(&Line) + Send + Sync + 'static) -> Builder {
         self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The number of the last line that was shown, for a host that keeps it: no line up to this one is shown again. It is not heeded
+    /// if the store has never had such a line.
+    #[must_use]
+    pub fn lines_told(mut self, number: u64) -> Builder {
+        self.lines_told = number;
         self
     }
 
@@ -229,9 +240,10 @@ impl Builder {
         let counters: Arc<Counters> = Arc::default();
         let core = Core::open(runner, failure.clone(), commits, due, counters.clone())?;
         let interrupt = core.interrupt();
+        let lines = Lines::open(&*store, self.observer, self.lines_told)?;
         let committer = Committer {
             writer,
-            observer: self.observer,
+            lines,
             failure: failure.clone(),
             counters: counters.clone(),
             stopwatch: self.stopwatch,

@@ -12,6 +12,7 @@ use crate::archive::parts::{self, Kind, Part};
 use crate::archive::{self, walk_from};
 use crate::configuration::Configuration;
 use crate::keys::{self, Clock, RuntimeKey};
+use crate::lines;
 
 /// Hashes every block, counts every reference anew, reads every record, and follows every owner and every root to its
 /// end. Changes nothing. A store that a hypervisor has open is checked by a snapshot of it.
@@ -129,6 +130,7 @@ fn check_facts(reader: &dyn Reader, audit: &mut Audit) {
         None => Ok(()),
     });
     audit.note(configuration);
+    audit.note(lines::scan(reader, &mut |_, _| {}));
 }
 
 /// State and marks belong to containers that are there, and marks are marks.

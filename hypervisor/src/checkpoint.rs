@@ -171,6 +171,9 @@ impl Parts {
         };
         match (runtime.remove("containers"), runtime.remove("meta")) {
             (Some(Ipld::Link(containers)), Some(Ipld::Map(meta))) => {
+                if let Some(name) = meta.keys().find(|name| !keys::FACTS.contains(&name.as_str())) {
+                    return Err(wrong(&format!("it has a fact that this program does not know: {name:?}")));
+                }
                 Ok(Parts { configuration, containers, meta })
             }
             _ => Err(wrong("its runtime is not {containers, meta}")),
@@ -263,19 +266,15 @@ fn entry(id: ContainerId, link: Option<Cid>, rows: Rows) -> Result<Ipld, StoreEr
     ]))
 }
 
-/// The facts of the store that are neither its configuration nor about its files.
+/// The facts of the store that decide how it goes on. What waits to be told to this host is none of them.
 fn meta(reader: &dyn Reader) -> Result<Ipld, StoreError> {
-    let (mut facts, mut failed) = (BTreeMap::new(), None);
-    reader.scan(Space::Meta, &[], &mut |key, value| {
-        if key != keys::CONFIGURATION {
-            match keys::decode("a fact of the store", value) {
-                Ok(value) => drop(facts.insert(String::from_utf8_lossy(key).into_owned(), value)),
-                Err(error) => failed = Some(error),
-            }
+    let mut facts = BTreeMap::new();
+    for name in keys::FACTS {
+        if let Some(value) = reader.get(Space::Meta, name.as_bytes())? {
+            facts.insert(name.to_owned(), keys::decode("a fact of the store", &value)?);
         }
-        failed.is_none()
-    })?;
-    failed.map_or(Ok(Ipld::Map(facts)), Err)
+    }
+    Ok(Ipld::Map(facts))
 }
 
 fn put(batch: &mut Batch, node: &Ipld) -> Result<Cid, StoreError> {

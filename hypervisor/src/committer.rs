@@ -10,6 +10,7 @@ use everturn_dag::{Batch, Cid, StoreError};
 
 use crate::batch::{Answer, Commit, Output, Reply};
 use crate::core::{Command, Connecting};
+use crate::lines::Lines;
 use crate::metrics::{Counters, Stopwatch, add};
 use crate::writer::Writer;
 use crate::{HypervisorError, Line};
@@ -18,7 +19,7 @@ pub(crate) type Observer = Arc<dyn Fn(&Line) + Send + Sync>;
 
 pub(crate) struct Committer {
     pub(crate) writer: Writer,
-    pub(crate) observer: Option<Observer>,
+    pub(crate) lines: Lines,
     pub(crate) failure: Arc<OnceLock<String>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stopwatch: Option<Stopwatch>,
@@ -36,13 +37,17 @@ impl Committer {
 
     /// One commit, one step of what is to be reclaimed; while there is no commit, the other steps.
     fn serve(&mut self, commits: &Receiver<Commit>, core: &Sender<Command>) -> Result<(), StoreError> {
+        self.lines.begin();
         while let Ok(commit) = self.next(commits)? {
             let (number, touched) = (commit.number, commit.touched.clone());
             self.commit(commit)?;
             let _ = core.send(Command::Settled { number, touched });
             self.writer.reclaim()?;
         }
-        Ok(())
+        let mut last = Batch::new();
+        self.lines.forget_told(&mut last);
+        self.writer.write(last)?;
+        self.writer.sync()
     }
 
     fn next(&mut self, commits: &Receiver<Commit>) -> Result<Result<Commit, RecvError>, StoreError> {
@@ -58,7 +63,7 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
+    fn commit(&mut self, mut commit: Commit) -> Result<(), StoreError> {
         let begun = self.now_ns();
         // Removals come first: a container may be gone and there again in one batch (a restore).
         let mut batch = Batch::new();
@@ -66,6 +71,7 @@ impl Committer {
             self.writer.remove(*id, &mut batch)?;
         }
         batch.append(commit.batch);
+        self.lines.join(&mut batch, &mut commit.outputs)?;
         self.writer.write(batch)?;
         // Roots and errands write more; one sync is for all of it.
         let leaving: Vec<Leaving> =
@@ -116,7 +122,7 @@ impl Committer {
         Ok(())
     }
 
-    fn release_output(&self, output: Output) {
+    fn release_output(&mut self, output: Output) {
         match output {
             Output::Receipt(reply, receipt) => drop(reply.send(Ok(receipt))),
             Output::Answer(reply, answer) => drop(reply.send(answer)),
@@ -125,11 +131,7 @@ impl Committer {
             Output::Ran(reply, ran) => drop(reply.send(Ok(ran))),
             Output::Done(reply) => drop(reply.send(Ok(()))),
             Output::Connected(reply) => drop(reply.send(Ok(Connecting::Done))),
-            Output::Line(line) => {
-                if let Some(observer) = &self.observer {
-                    observer(&line);
-                }
-            }
+            Output::Line(line) => self.lines.tell(&line),
             // Prepared before.
             Output::Root(..) | Output::Errand(_) => {}
         }

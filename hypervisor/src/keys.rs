@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | meta | `clock` | dag-cbor [`Clock`] |
 //! | meta | `places` | places of queues that are gone, given back at the end of the window |
+//! | meta | `lines` | the number of the next line |
+//! | meta | `line:` number | dag-cbor `[from, level, text]`: a line that was not told yet |
 //! | meta | `configuration` | dag-cbor [`Configuration`](crate::configuration::Configuration) |
 //! | runtime | id | dag-cbor `RuntimeRecord` |
 //! | runtime | id `f`, and the end of a channel | dag-cbor `Port` that is loose: bound nowhere |
@@ -25,9 +27,14 @@ use everturn_exo_interface::{BlockReader, RuntimeRecord, StateReader, StateWrite
 use everturn_port_manager::{ContainerId, End, Nonce, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub(crate) const CLOCK: &[u8] = b"clock";
-pub(crate) const PLACES: &[u8] = b"places";
+pub(crate) const CLOCK: &[u8] = FACTS[0].as_bytes();
+pub(crate) const PLACES: &[u8] = FACTS[1].as_bytes();
+/// What of the meta space is part of a checkpoint.
+pub(crate) const FACTS: [&str; 2] = ["clock", "places"];
 pub(crate) const CONFIGURATION: &[u8] = b"configuration";
+pub(crate) const LINES: &[u8] = b"lines";
+/// What the key of each line begins with.
+pub(crate) const LINE: &[u8] = b"line:";
 /// The dag-cbor of `true`.
 const TRUE: u8 = 0xf5;
 
@@ -38,6 +45,18 @@ pub(crate) struct Clock {
     pub(crate) window_end: Ticks,
     /// The highest delivery tick whose turn has run.
     pub(crate) latest: Ticks,
+}
+
+pub(crate) fn line(number: u64) -> Vec<u8> {
+    [LINE, &number.to_be_bytes()].concat()
+}
+
+/// The number of a line, from its key.
+pub(crate) fn parse_line(key: &[u8]) -> Result<u64, StoreError> {
+    let number = key.strip_prefix(LINE).and_then(|number| number.try_into().ok());
+    let number =
+        number.ok_or_else(|| damaged("the key of a line".into(), format!("it has {} bytes", key.len())))?;
+    Ok(u64::from_be_bytes(number))
 }
 
 pub(crate) fn record(id: ContainerId) -> Vec<u8> {

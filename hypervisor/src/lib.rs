@@ -18,6 +18,7 @@ mod error;
 mod flush;
 mod handle;
 mod keys;
+mod lines;
 mod metrics;
 mod port_map;
 mod receipt;

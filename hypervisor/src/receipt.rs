@@ -29,6 +29,9 @@ pub struct Sent {
 /// A line that a container wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
+    /// Which it is of its store's lines: each has the number after that of the one before. A line is kept in the store until it was
+    /// told, so after a kill some may come again, with their numbers; one without a number, of a query, is not kept.
+    pub number: Option<u64>,
     /// Who wrote it.
     pub from: ContainerId,
     /// How loud.

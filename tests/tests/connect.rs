@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everturn::{Cid, ContainerId, HypervisorError, MemoryStore, Settings, Store};
+use everturn::{Cid, ContainerId, HypervisorError, MemoryStore, Settings};
 
 use crate::host::assert_whole;
 use crate::world::{Ways, World};
@@ -94,18 +94,7 @@ fn a_connection_outlives_restarts_and_is_made_once() {
 fn a_connection_is_in_the_store_when_it_is_answered() {
     let two = Two::new(Ways::default());
     two.connect("driver", "main").unwrap();
-    let copy = MemoryStore::new();
-    let snapshot = two.world.store.snapshot().unwrap();
-    let mut batch = everturn_dag::Batch::new();
-    for space in everturn_dag::Space::ALL {
-        snapshot
-            .scan(space, &[], &mut |key, value| {
-                batch.put(space, key.to_vec(), value.to_vec());
-                true
-            })
-            .unwrap();
-    }
-    copy.write(batch).unwrap();
+    let copy = crate::host::copy(&*two.world.store);
     let mut after = World::on(Arc::new(copy), PROGRAM, Ways::default());
     assert_eq!(after.eval("ports.names().join()"), "'driver'");
     after.eval("call(ports.get('driver'), 'still there').then((answer) => heard.push(answer)); 0");

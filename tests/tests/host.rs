@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use everturn::{
-    Builder, Cid, ContainerId, Hypervisor, HypervisorError, Inspection, Ipld, Message, Receipt, Store, Ticks,
-    node,
+    Builder, Cid, ContainerId, Hypervisor, HypervisorError, Inspection, Ipld, MemoryStore, Message, Receipt,
+    Store, Ticks, node,
 };
+use everturn_dag::{Batch, Space};
 
 use crate::cars;
 
@@ -82,4 +83,18 @@ impl Host {
 pub(crate) fn assert_whole(store: &dyn Store) {
     // One instant: the committer may be removing blocks.
     assert_eq!(everturn::check(&*store.snapshot().unwrap()).problems, [""; 0]);
+}
+
+/// The same rows at another place, as they are now: what a crash leaves.
+pub(crate) fn copy(store: &dyn Store) -> MemoryStore {
+    let (copy, snapshot, mut batch) = (MemoryStore::new(), store.snapshot().unwrap(), Batch::new());
+    for space in Space::ALL {
+        let put = &mut |key: &[u8], value: &[u8]| {
+            batch.put(space, key.to_vec(), value.to_vec());
+            true
+        };
+        snapshot.scan(space, &[], put).unwrap();
+    }
+    copy.write(batch).unwrap();
+    copy
 }

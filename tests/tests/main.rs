@@ -15,6 +15,7 @@ mod host;
 mod javascript;
 mod layers;
 mod limits;
+mod lines;
 mod links;
 mod memory;
 mod message_path;

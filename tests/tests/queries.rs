@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use everturn::{HypervisorError, MemoryStore, Settings, Store, Unloading};
-use everturn_dag::{Batch, Space};
+use everturn::{HypervisorError, Settings, Unloading};
 
 use crate::counting::Counting;
+use crate::host::copy;
 use crate::requests::{request, said};
 use crate::world::{Ways, World};
 
@@ -164,20 +164,6 @@ fn a_question_writes_nothing_and_requests_share_a_batch() {
     world.stop();
 }
 
-/// What is in a store now, in one of its own.
-fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
-    let (instant, copy, mut batch) = (store.snapshot().unwrap(), MemoryStore::new(), Batch::new());
-    for space in Space::ALL {
-        let mut put = |key: &[u8], value: &[u8]| {
-            batch.put(space, key.to_vec(), value.to_vec());
-            true
-        };
-        instant.scan(space, &[], &mut put).unwrap();
-    }
-    copy.write(batch).unwrap();
-    Arc::new(copy)
-}
-
 #[test]
 fn an_answer_never_tells_what_is_not_durable() {
     let store: Arc<Counting> = Arc::default();
@@ -186,7 +172,7 @@ fn an_answer_never_tells_what_is_not_durable() {
         // The turn is under way when the question comes; what that is told is in the store when it is told.
         let turn = world.hypervisor().request(&world.root, request("GET", "http://here/", ""));
         let heard = world.asked("http://here/").1;
-        let stored = World::on(copy(&store.store), COUNTER, Ways::default());
+        let stored = World::on(Arc::new(copy(&store.store)), COUNTER, Ways::default());
         let durable: u64 = stored.asked("http://here/").1.parse().unwrap();
         assert!(heard.parse::<u64>().unwrap() <= durable, "told {heard}, kept {durable}");
         assert_eq!(said(world.block_on(turn).unwrap()).1, format!("turn GET {number}"));

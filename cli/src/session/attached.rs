@@ -118,7 +118,7 @@ async fn read(
         match node::decode(&frame) {
             Ok(ToCommand::Answered(number, answer)) => tell(&waiting, number, Ok(answer)),
             Ok(ToCommand::Refused(number, refused)) => tell(&waiting, number, Err(refused.into())),
-            Ok(ToCommand::Line(line)) => output.line(&line.into()),
+            Ok(ToCommand::Line(line)) => output.show(&output.line(&line.into())),
             Ok(ToCommand::Lost(count)) => output.mention(
                 &format!("({count} lines were written faster than they could be shown)"),
                 || json!({"event": "lost", "lines": count}),

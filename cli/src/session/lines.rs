@@ -6,6 +6,8 @@ use everturn::Line;
 
 use crate::output::Output;
 
+use super::console::Console;
+
 /// Takes a line; `false` when nobody is there to take one any more.
 type Listener = Box<dyn Fn(&Line) -> bool + Send>;
 
@@ -13,12 +15,13 @@ type Listener = Box<dyn Fn(&Line) -> bool + Send>;
 #[derive(Clone)]
 pub(super) struct Lines {
     output: Arc<Output>,
+    console: Arc<Console>,
     listeners: Arc<Mutex<Vec<Listener>>>,
 }
 
 impl Lines {
-    pub(super) fn to(output: &Arc<Output>) -> Lines {
-        Lines { output: output.clone(), listeners: Arc::default() }
+    pub(super) fn to(output: &Arc<Output>, console: Console) -> Lines {
+        Lines { output: output.clone(), console: Arc::new(console), listeners: Arc::default() }
     }
 
     /// From now on this one hears every line. It must not wait.
@@ -27,7 +30,14 @@ impl Lines {
     }
 
     pub(super) fn tell(&self, line: &Line) {
-        self.output.line(line);
+        let shown = self.output.line(line);
+        if let Some(number) = line.number {
+            self.console.about_to(number, shown.stream, shown.text.len());
+        }
+        self.output.show(&shown);
+        if let Some(number) = line.number {
+            self.console.wrote(number);
+        }
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| listener(line));
     }

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::program::{Code, Known, Note, Program};
 
+use super::console::Console;
 use super::lines::Lines;
 use super::outside::{self, Reach};
 
@@ -130,12 +131,14 @@ impl Local {
         engine: JsType,
         output: &Arc<Output>,
     ) -> Result<Local, Failure> {
-        let lines = Lines::to(output);
+        let (console, shown) = Console::open(&globals.data);
+        let lines = Lines::to(output, console);
         let told = lines.clone();
         let builder = builder
             .clock(everturn::clock::now_ms)
             .stopwatch(everturn::clock::stopwatch())
-            .on_line(move |line| told.tell(line));
+            .on_line(move |line| told.tell(line))
+            .lines_told(shown);
         let builder = builder.register_container(JS, engine.clone());
         let builder = builder.register_container(WASM, WasmType::beside(&engine));
         let hypervisor = builder.register_container(LINK, LinkType).build().await?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use everturn::js::Completeness;
 use everturn::{Cid, Exported, Ipld, Message, Ticks};
 
+use super::console;
 use super::local::{Local, is_empty};
 use super::request::{Answer, Export, Exportable, Request, Took};
 use crate::draft;
@@ -15,7 +16,7 @@ use crate::links::KEY_FILE;
 use crate::program::Known;
 
 /// What lies beside the store and goes along with a copy.
-const FILES: [&str; 4] = ["program", "undo", "history.txt", KEY_FILE];
+const FILES: [&str; 5] = ["program", "undo", "history.txt", console::FILE, KEY_FILE];
 
 impl Local {
     pub(super) async fn perform(&self, request: Request) -> Result<Answer, Failure> {

@@ -193,6 +193,7 @@ pub(super) enum ToCommand {
 /// A line, as it is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Told {
+    number: Option<u64>,
     from: ContainerId,
     level: i32,
     text: String,
@@ -200,13 +201,14 @@ pub(super) struct Told {
 
 impl From<&Line> for Told {
     fn from(line: &Line) -> Told {
-        Told { from: line.from, level: line.level as i32, text: line.text.clone() }
+        Told { number: line.number, from: line.from, level: line.level as i32, text: line.text.clone() }
     }
 }
 
 impl From<Told> for Line {
     fn from(told: Told) -> Line {
-        Line { from: told.from, level: LogLevel::from_number(told.level), text: told.text }
+        let level = LogLevel::from_number(told.level);
+        Line { number: told.number, from: told.from, level, text: told.text }
     }
 }
 
@@ -246,7 +248,7 @@ mod tests {
     #[test]
     fn every_level_of_a_line_arrives() {
         for level in [LogLevel::Debug, LogLevel::Info, LogLevel::Warning, LogLevel::Error] {
-            let line = Line { from: ContainerId::ROOT, level, text: "x".into() };
+            let line = Line { number: Some(7), from: ContainerId::ROOT, level, text: "x".into() };
             assert_eq!(Line::from(Told::from(&line)), line);
         }
     }

@@ -4,6 +4,7 @@ mod archives;
 mod attached;
 mod bank;
 mod commands;
+mod console;
 mod crash;
 mod data;
 mod errors;

@@ -114,7 +114,7 @@ impl Core {
             Effect::Delete { port, at } => self.drop_port(&port, at.after(lookahead)),
             Effect::After { .. } | Effect::Cancel { .. } => self.note_timers(sender.id),
             Effect::Log { level, text } => {
-                self.open.outputs.push(Output::Line(Line { from: sender.id, level, text }));
+                self.open.outputs.push(Output::Line(Line { number: None, from: sender.id, level, text }));
             }
             other => {
                 return Err(HypervisorError::Stopped(format!(

@@ -63,7 +63,9 @@ impl Core {
         lines: Vec<(LogLevel, String)>,
     ) {
         if self.open.touched.contains(&id) || !lines.is_empty() {
-            let lines = lines.into_iter().map(|(level, text)| Output::Line(Line { from: id, level, text }));
+            let lines = lines
+                .into_iter()
+                .map(|(level, text)| Output::Line(Line { number: None, from: id, level, text }));
             self.open.outputs.extend(lines);
             self.open.outputs.push(Output::Answer(reply, answer));
         } else if let Some(batch) = self.newest.get(&id) {
