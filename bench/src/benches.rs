@@ -2,6 +2,7 @@
 
 mod actors;
 mod counters;
+mod data;
 mod dirty;
 mod durable;
 mod heaps;
@@ -37,7 +38,7 @@ pub(crate) enum Asked {
 }
 
 /// All of them.
-pub(crate) const BENCHES: [Bench; 13] = [
+pub(crate) const BENCHES: [Bench; 14] = [
     Bench { name: "warm", asked: Asked::Always, about: "a JS turn without a disk", run: warm::run },
     Bench {
         name: "durable",
@@ -82,6 +83,12 @@ pub(crate) const BENCHES: [Bench; 13] = [
         asked: Asked::ByName,
         about: "a million native containers on the disk: made, messaged, rooted, opened again",
         run: million::run,
+    },
+    Bench {
+        name: "data",
+        asked: Asked::ByName,
+        about: "everturn:data with a million instances in one heap, and SQLite with the same rows",
+        run: data::run,
     },
     Bench {
         name: "http",

@@ -168,11 +168,21 @@ impl World {
         count: usize,
         under_way: usize,
     ) -> Result<Handled, Failure> {
+        self.load_each(to, std::iter::repeat_n(data, count), under_way)
+    }
+
+    /// Keeps this many of them under way until all have been handled.
+    pub(crate) fn load_each<'a>(
+        &self,
+        to: &ContainerId,
+        messages: impl Iterator<Item = &'a [u8]>,
+        under_way: usize,
+    ) -> Result<Handled, Failure> {
         let mut handled = Handled::default();
         let (core, begun) = (thread_seconds(CORE)?, Instant::now());
         self.runtime.block_on(async {
             let mut receipts = VecDeque::with_capacity(under_way);
-            for _ in 0..count {
+            for data in messages {
                 if receipts.len() == under_way
                     && let Some(oldest) = receipts.pop_front()
                 {
@@ -188,6 +198,11 @@ impl World {
         handled.seconds = begun.elapsed().as_secs_f64();
         handled.core_seconds = thread_seconds(CORE)? - core;
         Ok(handled)
+    }
+
+    /// Pages that batches have found changed so far.
+    pub(crate) fn dirty_pages(&self) -> u64 {
+        self.hypervisor.metrics().dirty_pages
     }
 
     /// What a container costs in memory, by its own account.
@@ -224,7 +239,7 @@ fn message(data: &[u8]) -> Message {
 }
 
 /// A message's data: a map of numbers.
-pub(crate) fn numbers<const N: usize>(fields: [(&str, i64); N]) -> Result<Vec<u8>, Failure> {
+pub(crate) fn numbers<'a>(fields: impl IntoIterator<Item = (&'a str, i64)>) -> Result<Vec<u8>, Failure> {
     let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), Ipld::Integer(value.into())));
     Ok(everturn::node::encode(&Ipld::Map(fields.collect::<BTreeMap<_, _>>()))?)
 }

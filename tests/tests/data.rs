@@ -1,7 +1,7 @@
 //! `everturn:data` and `everturn:nodb` in containers. A story is a file of JavaScript below `data/`: its parts, between lines of `// ---`,
 //! are turns of one container, which stays as it is, or starts again between any two of them, or leaves memory after each.
 
-use everturn::Settings;
+use everturn::{Ipld, Settings};
 
 use crate::javascript::{each_way, lines};
 use crate::world::{Ways, World};
@@ -101,6 +101,80 @@ fn a_program_imports_it_at_its_top_and_others_know_nothing_of_it() {
         assert_eq!(text(&mut world, "c"), "a,b,c".to_owned().into());
     }
     assert_eq!(World::new("").eval("typeof model + typeof Model"), "'undefinedundefined'");
+}
+
+const SENDING: &str = "
+    import { model, string, integer, date, bytes, bigint, list, map, any, one, many } from 'everturn:data';
+    const Company = model('Company', { name: string().unique(), staff: many('Person', { inverse: 'employer' }) });
+    const Person = model('Person', { name: string(), born: date(), key: bytes(), big: bigint(), days: list(date()), sizes: map(bigint()),
+        more: any(), employer: one('Company', { inverse: 'staff' }) }, { get shout() { return this.name + '!'; } });
+    const acme = Company.create({ name: 'acme' });
+    const ann = Person.create({ name: 'ann', born: new Date(0), key: new Uint8Array([1, 2]), big: 2n ** 60n, days: [new Date(1000)],
+        sizes: { a: 5n }, more: { of: acme }, employer: acme });
+    Person.create({ name: 'bob' });
+    class Point { #secret = 1; constructor() { this.x = 2; } get y() { return 3; } }
+    const asked = {
+        one: () => ann, company: () => acme, query: () => Person.where('name', 'startsWith', 'b').select('name'), many: () => acme.staff,
+        point: () => new Point(), model: () => Person, text: () => JSON.stringify(ann),
+        cycle: () => { ann.more = ann; return ann; }, nested: () => ({ list: [acme] }),
+        send: () => Person.where(() => { send(ports.channel()[0], 1); return true; }), later: () => Promise.resolve(ann),
+    };
+    export default { message(msg) { return asked[msg.data](); } };
+    globalThis.look = () => print(ann);";
+
+/// An instance in a message is its fields, a query what it finds; other objects go as ever.
+#[test]
+fn instances_and_queries_go_out_as_data() {
+    let text = |text: &str| Ipld::String(text.to_owned());
+    let map = |fields: &[(&str, Ipld)]| {
+        Ipld::Map(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+    };
+    let company = map(&[("id", 1.into()), ("name", text("acme")), ("staff", Ipld::List(vec![1.into()]))]);
+    let ann = map(&[
+        ("id", 1.into()),
+        ("name", text("ann")),
+        ("born", text("1970-01-01T00:00:00.000Z")),
+        ("key", Ipld::Bytes(vec![1, 2])),
+        ("big", Ipld::Integer(1 << 60)),
+        ("days", Ipld::List(vec![text("1970-01-01T00:00:01.000Z")])),
+        ("sizes", map(&[("a", 5.into())])),
+        ("more", map(&[("of", company.clone())])),
+        ("employer", 1.into()),
+    ]);
+    let expected = [
+        ("one", ann.clone()),
+        ("later", ann.clone()),
+        ("company", company.clone()),
+        ("nested", map(&[("list", Ipld::List(vec![company]))])),
+        ("query", Ipld::List(vec![map(&[("name", text("bob"))])])),
+        ("many", Ipld::List(vec![ann])),
+        ("point", map(&[("x", 2.into())])),
+    ];
+    let wrong = [
+        (
+            "model",
+            "TypeError: the model Person cannot be sent: send Person.name, or Person.toArray() for its instances",
+        ),
+        ("send", "TypeError: nothing can be sent while it is asked what stands for an object in a message"),
+        ("cycle", "TypeError: the answer.more is a cycle, which messages cannot carry"),
+    ];
+    for ways in Ways::to_survive() {
+        let mut world = World::with(SENDING, ways);
+        for (asked, answer) in &expected {
+            assert_eq!(world.send(*asked).outcome.unwrap(), Some(answer.clone()), "{asked}");
+        }
+        for (asked, message) in wrong {
+            assert_eq!(world.send(asked).outcome.unwrap_err().text, message);
+        }
+        let Some(Ipld::String(json)) = world.send("text").outcome.unwrap() else { panic!("no text") };
+        assert!(
+            json.starts_with(r#"{"id":1,"name":"ann","born":"1970-01-01T00:00:00.000Z","key":"AQI=","#),
+            "{json}"
+        );
+        world.eval("look()");
+        let lines = world.lines();
+        assert!(lines.iter().any(|line| line.starts_with("Person 1 {\n  name: 'ann',\n")), "{lines:?}");
+    }
 }
 
 #[test]

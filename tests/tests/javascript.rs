@@ -1,8 +1,9 @@
 //! What a JavaScript program finds there: docs/javascript.md, example by example, and that it stays across restarts.
 
+use everturn::js::Completeness;
 use everturn::{Ipld, Settings, Unloading};
 
-use crate::world::{Ways, World};
+use crate::world::{Ways, World, js};
 
 const PAGE: &str = include_str!("../../docs/javascript.md");
 
@@ -226,6 +227,73 @@ fn modules_that_do_not_fit_together_are_errors() {
         let error = world.create(&format!("wrong {number}"), init).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// What stands at the beginning of a line is as in a module; its names live on.
+#[test]
+fn a_line_may_begin_with_imports() {
+    let lines = [
+        (
+            "import { model, string as text } from 'everturn:data'; typeof model + typeof text",
+            "'functionfunction'",
+        ),
+        (
+            "import nodb, * as all from \"everturn:nodb\" // one of each\n;[all.default === nodb, typeof nodb.create]",
+            "[ true, 'function' ]",
+        ),
+        ("import {} from 'everturn:data'\nimport 'everturn:data'\n1 + 1", "2"),
+        ("import { default as again, } from 'everturn:nodb'; again === nodb", "true"),
+        ("import { \"model\" as model } from 'everturn:data'; model.name", "'model'"),
+        ("typeof text + typeof all.default", "'functionobject'"),
+        ("import('everturn:data').then((data) => data.model === model)", "Promise { true }"),
+        ("var important = 3; important", "3"),
+        ("let text = 4; text", "4"),
+    ];
+    let wrong = [
+        ("import { nothing } from 'everturn:data'", "there is no export 'nothing' there: there are "),
+        ("import { model } from 'nowhere'", "this container was made without a module of that name"),
+        ("import model 'everturn:data'", "'from' and the name of a module are expected after import"),
+        ("import { 1 } from 'everturn:data'", "names are expected between the braces after import"),
+        ("import { model as 1 } from 'everturn:data'", "a name is expected after import"),
+        ("import * from 'everturn:data'", "'as' and a name are expected after import *"),
+        ("import { model } from everturn", "the name of a module is expected, in quotes"),
+        ("import { default } from 'everturn:nodb'", "SyntaxError"),
+        ("import 'everturn:data' 3", "SyntaxError"),
+    ];
+    each_way(|ways| {
+        let mut world = World::with("", ways);
+        for (line, shown) in lines {
+            assert_eq!(world.eval(line), shown, "{line}");
+        }
+        for (line, expected) in wrong {
+            let error = world.line(line).unwrap_err();
+            assert!(error.text.contains(expected), "{line}: {}", error.text);
+        }
+        assert_eq!(world.eval("typeof model"), "'function'");
+    });
+}
+
+#[test]
+fn imports_at_a_prompt_go_on_over_lines() {
+    let js = js(&Ways::default());
+    for line in
+        ["import", "import {", "import { model,", "import { model }", "import { model } from", "import * as"]
+    {
+        assert_eq!(js.complete(line).unwrap(), Completeness::Incomplete, "{line}");
+    }
+    for line in [
+        "import 'a'",
+        "import { model }\nfrom 'everturn:data'",
+        "import a, { b } from 'c'; b()",
+        "import.meta",
+        "import('a')",
+    ] {
+        assert_ne!(js.complete(line).unwrap(), Completeness::Incomplete, "{line}");
+    }
+    for line in ["import { model } from 'everturn:data'; f(", "import 'a'; `"] {
+        assert_eq!(js.complete(line).unwrap(), Completeness::Incomplete, "{line}");
+    }
+    assert_eq!(js.complete("import { 1").unwrap(), Completeness::SyntaxError);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 #include "quickjs.c"
 #include "memory.h"
 #include "shim.h"
+#include "imports.c"
 #include "inside.c"
 #include "write.c"
 #include "write_nested.c"

@@ -104,9 +104,7 @@ static JSFunctionDef *parse(JSContext *context, JSParseState *parser, const char
     return function;
 }
 
-/* Compiles a script; `source` is zero terminated. `*awaits`: it must be run as an async function, whose promise holds
- * {value}. On a syntax error `*end` says whether the source was merely cut short. */
-JSValue inside_compile(JSContext *context, const char *source, size_t bytes, const char *file, int flags, bool *awaits,
+static JSValue compile(JSContext *context, const char *source, size_t bytes, const char *file, int flags, bool *awaits,
                        enum source_end *end)
 {
     JSParseState parser;
@@ -132,6 +130,25 @@ JSValue inside_compile(JSContext *context, const char *source, size_t bytes, con
         return JS_EXCEPTION;
     }
     return js_create_function(context, function);
+}
+
+/* Compiles a script; `source` is zero terminated. `*awaits`: it must be run as an async function, whose promise holds
+ * {value}; such a line may begin with imports. On a syntax error `*end` says whether the source was merely cut short. */
+JSValue inside_compile(JSContext *context, const char *source, size_t bytes, const char *file, int flags, bool *awaits,
+                       enum source_end *end)
+{
+    DynBuf text;
+    if (!(flags & COMPILE_ASYNC_IF_AWAITS))
+        return compile(context, source, bytes, file, flags, awaits, end);
+    *awaits = false;
+    if (imports_rewrite(context, source, bytes, file, &text, end)) {
+        dbuf_free(&text);
+        return JS_EXCEPTION;
+    }
+    JSValue compiled = text.size == 0 ? compile(context, source, bytes, file, flags, awaits, end)
+                                      : compile(context, (char *)text.buf, text.size - 1, file, flags, awaits, end);
+    dbuf_free(&text);
+    return compiled;
 }
 
 /* The names that `let`, `const` and `class` declared globally, as an array. */

@@ -103,7 +103,8 @@ JSValue inside_lexical_names(JSContext *context);
 JSValue inside_global(JSContext *context, JSAtom name);      /* undefined if there is none */
 JSModuleDef *inside_module(JSValueConst compiled);
 
-/* read.c and write.c: dag-cbor. Writing runs no JS code. */
+/* read.c and write.c: dag-cbor. Writing runs no JS code but that which says what stands for an object. */
+int write_init(JSContext *context);
 typedef struct Reader {
     const uint8_t *at, *end;
 } Reader;

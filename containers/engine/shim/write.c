@@ -1,17 +1,20 @@
 /* JS values to dag-cbor: the bytes, what is no object, and the entry. Part of engine.c, after inside.c.
  *
  * Invariants:
- * 1. Writing runs no JS code: accessors, proxies and holes are refused. So one output buffer is enough.
+ * 1. Writing runs no JS code: accessors, proxies and holes are refused. The one exception is a class that says what stands for its
+ *    objects (Symbol.for("everturn.stand-in")), as those of everturn:data do; meanwhile nothing else can be written. So one output
+ *    buffer is enough.
  * 2. The bytes are canonical: shortest heads, map keys by length, then by bytes; floats always in 64 bits, -0 as 0.
  * 3. What cannot be carried is a TypeError that names the path to it.
  */
 
 enum { OUTPUT_BYTES = 16 * 1024, PATH_BYTES = 256 };
+#define NOWHERE UINT32_MAX
 
 typedef struct Step {
     JSObject *object;
     JSAtom key;       /* where the walk is in it: a key, or JS_ATOM_NULL and an index */
-    uint32_t index;
+    uint32_t index;   /* NOWHERE: in what stands for the object */
 } Step;
 
 typedef struct Writer {
@@ -25,6 +28,8 @@ typedef struct Writer {
 
 static uint8_t output[OUTPUT_BYTES];
 static uint8_t *output_large;    /* when `output` does not suffice */
+static JSAtom atom_stand_in;
+static bool standing_in;         /* code runs that says what stands for an object */
 
 static bool write_object(Writer *writer, JSValueConst value); /* write_nested.c */
 
@@ -89,7 +94,7 @@ static void path_of(Writer *writer, char path[PATH_BYTES])
         const char *key = step->key == JS_ATOM_NULL ? NULL : JS_AtomToCString(writer->context, step->key);
         if (key)
             used += snprintf(path + used, PATH_BYTES - used, ".%.200s", key);
-        else
+        else if (step->index != NOWHERE)
             used += snprintf(path + used, PATH_BYTES - used, "[%u]", step->index);
         JS_FreeCString(writer->context, key);
     }
@@ -217,6 +222,10 @@ static bool write_any(Writer *writer, JSValueConst value)
 bool write_value(JSContext *context, JSValueConst value, const char *root, Encoded *encoded)
 {
     Writer writer;
+    if (standing_in) {
+        JS_ThrowTypeError(context, "nothing can be sent while it is asked what stands for an object in a message");
+        return false;
+    }
     writer.context = context;
     writer.root = root;
     writer.bytes = output;
@@ -229,6 +238,15 @@ bool write_value(JSContext *context, JSValueConst value, const char *root, Encod
     }
     *encoded = (Encoded){writer.bytes, (uint32_t)writer.length};
     return true;
+}
+
+int write_init(JSContext *context)
+{
+    JSValue symbol = JS_NewSymbol(context, "everturn.stand-in", true);
+    atom_stand_in = JS_IsException(symbol) ? JS_ATOM_NULL : JS_ValueToAtom(context, symbol);
+    JS_FreeValue(context, symbol);
+    standing_in = false;
+    return atom_stand_in == JS_ATOM_NULL ? -1 : 0;
 }
 
 /* The report of an exception. It is written when memory may be out: then the texts are left out. */

@@ -171,6 +171,33 @@ static bool write_list(Writer *writer, JSObject *object)
     return true;
 }
 
+/* The method of an object's class that gives what is written in its place; undefined if there is none. Looked for without running code,
+ * and not at all where there is no class. */
+static JSValueConst stand_in_of(Writer *writer, JSObject *object)
+{
+    JSContext *context = writer->context;
+    const JSObject *plain = JS_VALUE_GET_OBJ(context->class_proto[JS_CLASS_OBJECT]);
+    JSObject *at = object->shape->proto;
+    for (; at && at != plain && !at->is_exotic; at = at->shape->proto) {
+        JSProperty *slot;
+        JSShapeProperty *property = find_own_property(&slot, at, atom_stand_in);
+        if (property)
+            return (property->flags & JS_PROP_TMASK) == JS_PROP_NORMAL ? slot->u.value : JS_UNDEFINED;
+    }
+    return JS_UNDEFINED;
+}
+
+static bool write_stand_in(Writer *writer, JSObject *object, JSValueConst method)
+{
+    standing_in = true;
+    JSValue value = JS_Call(writer->context, method, JS_MKPTR(JS_TAG_OBJECT, object), 0, NULL);
+    standing_in = false;
+    writer->steps[writer->depth - 1].index = NOWHERE;
+    bool done = !JS_IsException(value) && write_any(writer, value);
+    JS_FreeValue(writer->context, value);
+    return done;
+}
+
 static bool write_nested(Writer *writer, JSObject *object)
 {
     for (int i = 0; i < writer->depth; i++)
@@ -179,7 +206,10 @@ static bool write_nested(Writer *writer, JSObject *object)
     if (writer->depth == DATA_DEPTH_MAX)
         return refuse(writer, "nested too deep");
     writer->steps[writer->depth++] = (Step){object, JS_ATOM_NULL, 0};
-    bool done = object->class_id == JS_CLASS_ARRAY ? write_list(writer, object) : write_map(writer, object);
+    JSValueConst method = object->class_id == JS_CLASS_ARRAY ? JS_UNDEFINED : stand_in_of(writer, object);
+    bool done = object->class_id == JS_CLASS_ARRAY ? write_list(writer, object)
+                : JS_IsUndefined(method)           ? write_map(writer, object)
+                                                   : write_stand_in(writer, object, method);
     writer->depth--;
     return done;
 }

@@ -6,9 +6,13 @@ import { Extent } from "everturn:data/extent";
 import { bagMembers } from "everturn:data/bags";
 import { fits } from "everturn:data/indexes";
 import { Query } from "everturn:data/query";
+import { Rows } from "everturn:data/rows";
 import { Many, acceptTarget, setMany, setOne } from "everturn:data/relations";
 import { ID, MODEL, isInstance, isLive, label } from "everturn:data/slots";
 import { atomically, insert, remove, set, unlink } from "everturn:data/store";
+
+// What stands for an object in a message: write_nested.c asks.
+const STAND_IN = Symbol.for("everturn.stand-in");
 
 export const RESERVED = ["delete", "update", "toJSON", "constructor", "__proto__"];
 
@@ -220,17 +224,27 @@ const OF_INSTANCES = {
   delete() { this[MODEL].delete(this); },
   update(values) { this[MODEL].update(this, values); return this; },
   // Its fields, with references as ids.
-  toJSON() {
-    const json = { id: this[ID] };
-    for (const field of this[MODEL].fields.values()) {
-      const stored = this[field.slot] ?? null;
-      json[field.name] = field.kind === "many" ? bagMembers(this, field.slot).map((member) => member[ID])
-        : stored === null ? null : field.kind === "one" ? stored[ID] : field.type.json(stored);
-    }
-    return json;
-  },
+  toJSON() { return plainOf(this, "json"); },
+  // The same in a message, which carries bytes and BigInts as they are.
+  [STAND_IN]() { return plainOf(this, "data"); },
 };
-for (const [name, value] of Object.entries(OF_INSTANCES)) Object.defineProperty(GUARDED, name, { value, configurable: true, writable: true });
+for (const name of Reflect.ownKeys(OF_INSTANCES)) Object.defineProperty(GUARDED, name, { value: OF_INSTANCES[name], configurable: true, writable: true });
+
+function plainOf(instance, form) {
+  const plain = { id: instance[ID] };
+  for (const field of instance[MODEL].fields.values()) {
+    const stored = instance[field.slot] ?? null;
+    plain[field.name] = field.kind === "many" ? bagMembers(instance, field.slot).map((member) => member[ID])
+      : stored === null ? null : field.kind === "one" ? stored[ID] : field.type[form](stored);
+  }
+  return plain;
+}
+
+// What is asked in a message goes as the list of its answers.
+for (const { prototype } of [Rows, Many]) Object.defineProperty(prototype, STAND_IN, { value() { return this.toArray(); } });
+Object.defineProperty(Model.prototype, STAND_IN, {
+  value() { throw new TypeError(`the model ${this.name} cannot be sent: send ${this.name}.name, or ${this.name}.toArray() for its instances`); },
+});
 
 // A class whose instances have these slots from the beginning, in one shape.
 function templateOf(slots) {

@@ -1,6 +1,6 @@
 // Types of values. A type takes a value from outside and gives what is stored, gives what is stored to whoever reads, and has for
 // each stored value a key by which it is compared. What is stored cannot be changed from outside: dates are numbers, bytes are
-// copied, lists and maps are frozen.
+// copied, lists and maps are frozen. `json` and `data` say what stands for it in JSON and in messages.
 import { Field, accept } from "everturn:data/field";
 import { show } from "everturn:data/errors";
 
@@ -14,7 +14,7 @@ export function mismatch(expected, value) {
 }
 
 function type(name, take, rest = {}) {
-  return { name, take, give: same, key: same, json: same, parse: same, measure: same, isDirect: !rest.give, ...rest };
+  return { name, take, give: same, key: same, json: same, data: same, parse: same, measure: same, isDirect: !rest.give, ...rest };
 }
 
 const length = (value) => value.length;
@@ -26,12 +26,16 @@ const INTEGER = type("integer", (value) => of(Number.isSafeInteger(value), "an i
 const BIGINT = type("bigint", (value) => of(typeof value === "bigint", "a BigInt, as 12n is", value), { json: String, parse: BigInt });
 const STRING = type("string", (value) => of(typeof value === "string", "a text", value), { measure: length });
 const DATE = type("date", takeDate, {
-  give: (ms) => new Date(ms), json: (ms) => new Date(ms).toISOString(), parse: (text) => new Date(text),
+  give: (ms) => new Date(ms), json: dateText, data: dateText, parse: (text) => new Date(text),
 });
 const BYTES = type("bytes", (value) => of(value instanceof Uint8Array, "bytes (a Uint8Array)", value).slice(), {
   give: (bytes) => bytes.slice(), key: bytesKey, measure: length,
   json: (bytes) => btoa(bytesKey(bytes)), parse: (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)),
 });
+
+function dateText(ms) {
+  return new Date(ms).toISOString();
+}
 
 function of(fits, expected, value) {
   if (!fits) throw mismatch(expected, value);
@@ -69,6 +73,7 @@ function listOf(item) {
     give: item.type.isDirect ? same : (list) => Object.freeze(list.map((each) => give(item.type, each))),
     isDirect: item.type.isDirect, measure: length,
     json: (list) => list.map((each) => each === null ? null : item.type.json(each)),
+    data: (list) => list.map((each) => each === null ? null : item.type.data(each)),
     parse: (list) => Array.isArray(list) ? list.map((each) => each === null ? null : item.type.parse(each)) : list,
   });
 }
@@ -86,7 +91,7 @@ function mapOf(item) {
   }, {
     give: item.type.isDirect ? same : (map) => Object.freeze(each(map, item.type.give)),
     isDirect: item.type.isDirect, measure: (map) => Object.keys(map).length,
-    json: (map) => each(map, item.type.json), parse: (map) => isPlain(map) ? each(map, item.type.parse) : map,
+    json: (map) => each(map, item.type.json), data: (map) => each(map, item.type.data), parse: (map) => isPlain(map) ? each(map, item.type.parse) : map,
   });
 }
 
