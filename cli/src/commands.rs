@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Arc<Output>) -> Result<Ex
         Command::Import(import) => import::run(&globals, &import, output).await,
         Command::Data(data) => data::run(&globals, &data, output).await,
         Command::Id => id::run(&globals, output).await,
-        Command::Peers(peers) => peers::run(&globals, &peers, output).await,
+        Command::Peers(peers) => peers::run(&globals, peers, output).await,
         Command::Version => version::run(output).await,
         Command::Completions { shell } => completions::run(shell),
     }

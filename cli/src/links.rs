@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::arguments::Globals;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Local, Session};
+use crate::session::{Control, Local, Session};
 
 /// The file with the key of a data folder.
 pub(crate) const KEY_FILE: &str = "link.key";
@@ -40,6 +40,8 @@ pub(crate) struct Linked {
     links: Links,
     stop: oneshot::Sender<()>,
     kept: JoinHandle<()>,
+    /// Peers can be added meanwhile.
+    control: Option<Control>,
 }
 
 /// The key of a data folder, made if there is none.
@@ -70,7 +72,7 @@ impl Linked {
         let inside = links.inside();
         let until = async { _ = stopped.await };
         let kept = tokio::spawn(endpoint.run(inside, until));
-        let linked = Linked { local, links, stop, kept };
+        let linked = Linked { local, links, stop, kept, control: None };
         linked.connect().await?;
         output.say(
             &format!("links on {address}, key {key}"),
@@ -85,8 +87,17 @@ impl Linked {
         Ok(hypervisor.connect(main, LINK, &self.links.container(), PROGRAM).await?)
     }
 
+    /// Lets commands attach while the links are kept.
+    pub(crate) fn with_control(mut self, output: &Output) -> Linked {
+        self.control = Control::begin(&self.local, output);
+        self
+    }
+
     /// Ends them; what was not acknowledged waits.
     pub(crate) async fn end(self) {
+        if let Some(control) = self.control {
+            control.end().await;
+        }
         let _ = self.stop.send(());
         let _ = self.kept.await;
     }

@@ -9,6 +9,7 @@ mod control;
 mod lines;
 mod local;
 mod outside;
+mod peers;
 mod perform;
 mod request;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use everturn::control::Connection;
 use everturn::js::Completeness;
+use everturn::link::{Peer, Positions};
 use everturn::{Cid, Exported, HypervisorError, Inspection, Ipld, Receipt, StoreError, Ticks};
 
 use self::attached::Attached;
@@ -31,6 +33,7 @@ use crate::signals::unless_signalled;
 pub(crate) use self::console::Stream;
 pub(crate) use self::control::Control;
 pub(crate) use self::local::{Begun, Folder, JS, Local, WASM, is_empty};
+pub(crate) use self::peers::AboutPeers;
 pub(crate) use self::request::{Export, Exportable};
 
 /// A folder may be held by a server that does not listen yet: how often we look, and how long between.
@@ -176,6 +179,19 @@ impl Session {
             Answer::Known(known) => Ok(known),
             other => Err(other.unfit()),
         }
+    }
+
+    /// The other hypervisors that the folder knows, and how far the link with each is.
+    pub(crate) async fn peers(&self) -> Result<Vec<(Peer, Positions)>, Failure> {
+        match self.ask(Request::Peers(AboutPeers::List)).await? {
+            Answer::Peers(peers) => Ok(peers),
+            other => Err(other.unfit()),
+        }
+    }
+
+    /// Changes something about them.
+    pub(crate) async fn change_peers(&self, change: AboutPeers) -> Result<(), Failure> {
+        self.done(Request::Peers(change)).await
     }
 
     async fn done(&self, request: Request) -> Result<(), Failure> {

@@ -59,6 +59,35 @@ fn all_that_was_sent_arrives_once_and_in_order_through_a_bad_network() {
 }
 
 #[test]
+fn power_cuts_on_both_sides_of_a_bad_network_lose_nothing_and_repeat_nothing() {
+    let (mut a, mut b) = (Node::at(Place::power()), Node::at(Place::power()));
+    let (to_a, to_b) = (Network::before(&a.address), Network::before(&b.address));
+    a.meets(&b, &to_b.address());
+    b.meets(&a, &to_a.address());
+    let faults = Faults { dropped: 30, doubled: 10, delayed: 20, delay_ms_max: 40 };
+    [&to_a, &to_b].iter().for_each(|network| network.set(faults));
+    let (mut dice, mut sent) = (network::Dice::new(11), 0);
+    for cut in 0..12 {
+        for (from, to) in [(&a, to_b.address()), (&b, to_a.address())] {
+            from.tell(&format!("for (let i = 0; i < 10; i++) send({to:?}, {sent} + i)"));
+        }
+        sent += 10;
+        std::thread::sleep(Duration::from_millis(dice.below(120)));
+        if cut % 3 != 1 {
+            a.cut(dice.below(3) as usize);
+        }
+        if cut % 3 != 0 {
+            b.cut(dice.below(3) as usize);
+        }
+    }
+    let expected = format!("[{}]", (0..sent).map(|number| number.to_string()).collect::<Vec<_>>().join(","));
+    for node in [&a, &b] {
+        node.until("JSON.stringify(got.map(([, message]) => message))", &expected);
+    }
+    assert!(to_a.counted().dropped > 0 && to_b.counted().doubled > 0);
+}
+
+#[test]
 fn what_was_sent_to_one_that_is_away_waits_and_outlives_both() {
     let (mut a, mut b) = pair();
     let to = b.address.clone();

@@ -2,54 +2,43 @@
 
 use std::sync::Arc;
 
-use everturn::HypervisorError;
-use everturn::link::{Links, Peer, Resolution};
+use everturn::link::{Peer, Positions, Resolution};
 use serde_json::json;
 
 use crate::arguments::{Globals, PeersArguments, PeersCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Folder, Local};
+use crate::session::{AboutPeers, Folder, Session};
 
 pub(crate) async fn run(
     globals: &Globals,
-    arguments: &PeersArguments,
+    arguments: PeersArguments,
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
-    let session = Local::open(globals, Folder::MayBeNew, output).await?;
-    let done = async {
-        let links = Links::open(&session.hypervisor).await?;
-        obey(&links, &arguments.command, output).await
-    };
-    let done = done.await.map_err(|error| match error {
-        // It says itself what is wrong with what was asked.
-        HypervisorError::Exception(exception) => Failure::Usage(exception.text),
-        error => error.into(),
-    });
-    session.close(done).await?;
+    let session = Session::open(globals, Folder::MayBeNew, output).await?;
+    session.finish(async |session| obey(session, arguments.command, output).await).await?;
     Ok(Exit::Success)
 }
 
-async fn obey(links: &Links, command: &PeersCommand, output: &Output) -> Result<(), HypervisorError> {
+async fn obey(session: &Session, command: PeersCommand, output: &Output) -> Result<(), Failure> {
     match command {
-        PeersCommand::Add { address, key } => links.add(address, *key).await,
-        PeersCommand::Remove { address } => links.remove(address).await,
+        PeersCommand::Add { address, key } => session.change_peers(AboutPeers::Add(address, key)).await,
+        PeersCommand::Remove { address } => session.change_peers(AboutPeers::Remove(address)).await,
         PeersCommand::Resolve { address, drop } => {
-            let resolution = if *drop { Resolution::Drop } else { Resolution::SendAgain };
-            links.resolve(address, resolution).await
+            let resolution = if drop { Resolution::Drop } else { Resolution::SendAgain };
+            session.change_peers(AboutPeers::Resolve(address, resolution)).await
         }
         PeersCommand::List => {
-            for peer in links.list().await? {
-                say(links, &peer, output).await?;
+            for (peer, positions) in session.peers().await? {
+                say(&peer, &positions, output);
             }
             Ok(())
         }
     }
 }
 
-async fn say(links: &Links, peer: &Peer, output: &Output) -> Result<(), HypervisorError> {
-    let positions = links.positions(&peer.address).await?;
+fn say(peer: &Peer, positions: &Positions, output: &Output) {
     let (sent, acknowledged) = (positions.sent.number, positions.acknowledged.number);
     let received = positions.received.number;
     let key = peer.key.map_or_else(|| "no key yet".to_owned(), |key| key.to_string());
@@ -64,5 +53,4 @@ async fn say(links: &Links, peer: &Peer, output: &Output) -> Result<(), Hypervis
             "sent": sent, "acknowledged": acknowledged, "received": received, "stopped": peer.stopped,
         })
     });
-    Ok(())
 }

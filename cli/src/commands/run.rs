@@ -44,6 +44,7 @@ pub(crate) async fn run(
         begin_or_wake(&session, &program, edited).await?;
         session.settle().await?;
         let linked = Linked::begin(&session, globals, &arguments.links, output).await?;
+        let linked = linked.map(|linked| linked.with_control(output));
         let exit = deliver(&session, messages, output).await?;
         Ok((linked, exit))
     };

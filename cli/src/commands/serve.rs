@@ -38,7 +38,7 @@ pub(crate) async fn run(
         let edited = Edited::by(arguments.reload, "serve");
         unless_signalled(&session, begin_or_wake(&session, &program, edited)).await?;
         let linked = Linked::begin(&session, globals, &arguments.links, output).await?;
-        let control = listen_to_commands(&local, output);
+        let control = Control::begin(&local, output);
         let served = serve(server, &local, &session, arguments, output).await;
         if let Some(linked) = linked {
             linked.end().await;
@@ -50,18 +50,6 @@ pub(crate) async fn run(
     };
     let served = served.await;
     session.close(served).await
-}
-
-/// Lets commands attach. Without that the server serves all the same.
-fn listen_to_commands(local: &Local, output: &Output) -> Option<Control> {
-    match Control::begin(local) {
-        Ok(control) => Some(control),
-        Err(failure) => {
-            let text = format!("commands cannot attach to this server: {failure}");
-            output.mention(&text, || json!({"event": "warning", "text": text}));
-            None
-        }
-    }
 }
 
 async fn listen(arguments: &ServeArguments) -> Result<Server, Failure> {

@@ -51,6 +51,7 @@ async fn converse(
     };
     output.say(text, || json!({"event": "session", "state": state}));
     let linked = Linked::begin(session, globals, &arguments.links, output).await?;
+    let linked = linked.map(|linked| linked.with_control(output));
     let input = open_input(session, globals, output)?;
     // Beside a shell that is attached others change the state, too: there is no line to take back alone.
     let steps =

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use everturn::control::{Connection, Listener, Newcomer, Outgoing};
 use everturn::{Line, node};
+use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 use super::local::Local;
 use super::request::{Request, ToCommand, ToSession};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// Commands attached at once; more wait outside.
 const COMMANDS_MAX: usize = 64;
@@ -37,12 +39,20 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Begins to listen in the session's folder.
-    pub(crate) fn begin(local: &Local) -> Result<Control, Failure> {
-        let listener = Listener::open(&local.data).map_err(Failure::Control)?;
-        let (end, ending) = watch::channel(false);
-        let serving = tokio::spawn(serve(listener, local.clone(), ending));
-        Ok(Control { end, serving })
+    /// Begins to listen in the session's folder. Where that cannot be, the session goes on without.
+    pub(crate) fn begin(local: &Local, output: &Output) -> Option<Control> {
+        match Listener::open(&local.data) {
+            Ok(listener) => {
+                let (end, ending) = watch::channel(false);
+                let serving = tokio::spawn(serve(listener, local.clone().serving(), ending));
+                Some(Control { end, serving })
+            }
+            Err(error) => {
+                let text = format!("commands cannot attach to this session: {}", Failure::Control(error));
+                output.mention(&text, || json!({"event": "warning", "text": text}));
+                None
+            }
+        }
     }
 
     /// Lets nobody in any more, and tells those who are.

@@ -57,6 +57,7 @@ impl Local {
                 Answer::Exported { root, blocks, bytes }
             }
             Request::Known => Answer::Known(self.note.read()?),
+            Request::Peers(asked) => self.about_peers(asked).await?,
         })
     }
 

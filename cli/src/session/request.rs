@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use everturn::js::Completeness;
+use everturn::link::{Peer, Positions};
 use everturn::{
     Cid, ContainerId, Exception, Inspection, Ipld, Line, LogLevel, NodeError, Receipt, Ticks, node,
 };
 use serde::{Deserialize, Serialize};
 
+use super::peers::AboutPeers;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::program::Known;
@@ -18,25 +20,43 @@ pub(crate) enum Request {
     /// Every container.
     Inspect,
     /// Is this a whole statement?
-    Judge { text: String },
+    Judge {
+        text: String,
+    },
     /// Which names may stand in place of the last one?
-    Complete { text: String },
+    Complete {
+        text: String,
+    },
     /// A line, in the living heap.
-    Evaluate { file: String, source: String },
+    Evaluate {
+        file: String,
+        source: String,
+    },
     /// An edited program, in the living heap.
-    Load { name: String, source: String, cid: String },
+    Load {
+        name: String,
+        source: String,
+        cid: String,
+    },
     /// A message: one dag-cbor value, as bytes.
-    Send { data: Ipld },
+    Send {
+        data: Ipld,
+    },
     /// Until what was woken is idle.
     Settle,
     /// The state root when the queues are empty up to a tick.
-    Root { ticks: Ticks },
+    Root {
+        ticks: Ticks,
+    },
     /// A copy of the folder in a new one.
-    Backup { folder: PathBuf },
+    Backup {
+        folder: PathBuf,
+    },
     /// A state root or a checkpoint in a file.
     Export(Export),
     /// Which program the folder runs.
     Known,
+    Peers(AboutPeers),
 }
 
 /// What is written, and where.
@@ -66,6 +86,7 @@ pub(crate) enum Answer {
     Root(Cid),
     Exported { root: Cid, blocks: u64, bytes: u64 },
     Known(Known),
+    Peers(Vec<(Peer, Positions)>),
 }
 
 impl Answer {

@@ -81,6 +81,25 @@ fn a_key_is_shown_and_stays() {
 }
 
 #[test]
+fn a_peer_is_added_while_the_links_are_kept() {
+    let world = World::new();
+    let key = world.command_on("other", &["id"]).output().map(Ran::from).expect("everturn starts").out;
+    let mut talk = Talk::begin(world.command(&["shell", "--listen", "127.0.0.1:0"]));
+    assert!(talk.answer().ends_with("session"));
+    assert!(talk.answer().starts_with("links on "));
+    let refused = world.everturn(&["peers", "add", "nowhere", key.trim_end()]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let added = world.everturn(&["peers", "add", "127.0.0.1:7", key.trim_end()]);
+    assert_eq!((added.code, added.err.as_str()), (Some(0), ""), "{added:?}");
+    let listed = world.everturn(&["peers", "list"]);
+    assert!(listed.out.starts_with("127.0.0.1:7 ") && listed.out.contains("received 0"), "{listed:?}");
+    assert_eq!(talk.ask("send('127.0.0.1:7', 'for later'); 'sent'"), "'sent'");
+    assert_eq!(world.everturn(&["peers", "remove", "127.0.0.1:7"]).code, Some(0));
+    assert_eq!(world.everturn(&["peers", "list"]).out, "");
+    assert_eq!(talk.end().code, Some(0));
+}
+
+#[test]
 fn an_address_without_links_says_what_makes_them() {
     let world = World::new();
     let ran = world.everturn(&["eval", "send('127.0.0.1:1', 1)"]);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use everturn::link::{Endpoint, Identity, LINK, LinkError, LinkType, Links, Resolution, Settings, Strangers};
 use everturn::{ContainerId, DiskStore, Hypervisor, Ipld, MemoryStore, Store};
+use everturn_dag::store::power_cut::PowerCutStore;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -21,6 +22,8 @@ const PROGRAM: &str = "var got = []; function receive(sender, message) { got.pus
 pub(crate) enum Place {
     Memory(Arc<dyn Store>),
     Disk(TempDir),
+    /// The power can be cut.
+    Power(Arc<PowerCutStore>),
 }
 
 impl Place {
@@ -28,9 +31,14 @@ impl Place {
         Place::Disk(tempfile::tempdir().unwrap())
     }
 
+    pub(crate) fn power() -> Place {
+        Place::Power(Arc::new(PowerCutStore::new()))
+    }
+
     fn open(&self) -> Arc<dyn Store> {
         match self {
             Place::Memory(store) => store.clone(),
+            Place::Power(store) => store.clone(),
             Place::Disk(folder) => Arc::new(DiskStore::open(folder.path().join("data")).unwrap()),
         }
     }
@@ -128,6 +136,22 @@ impl Node {
             drop(links);
             hypervisor.stop().await.unwrap();
         });
+    }
+
+    /// The power is cut, in the middle of whatever goes on: of what was not synced so many batches are kept. It comes back at once.
+    pub(crate) fn cut(&mut self, kept: usize) {
+        let Place::Power(store) = &self.place else { panic!("its power cannot be cut") };
+        let left = Arc::new(store.cut(kept));
+        let Life { hypervisor, links, stop, kept, .. } = self.life.take().expect("it runs");
+        self.runtime.block_on(async {
+            kept.abort();
+            let _ = kept.await;
+            drop((stop, links));
+            // Its store is gone, so it cannot end in order.
+            let _ = hypervisor.stop().await;
+        });
+        self.place = Place::Power(left);
+        self.start();
     }
 
     fn life(&self) -> &Life {
