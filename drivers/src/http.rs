@@ -18,6 +18,7 @@ mod admin;
 mod answer;
 mod connection;
 mod exchange;
+mod idempotency;
 mod inside;
 mod metrics;
 mod opening;
@@ -29,7 +30,7 @@ mod settings;
 mod socket;
 mod tls;
 
-pub use inside::{Failure, Inside, Measure, MeasureKind};
+pub use inside::{Failure, Given, Inside, Measure, MeasureKind, Once};
 pub use server::{Server, ServerError};
 pub use settings::{Settings, Tls};
 pub use socket::{Frame, Outgoing, Socket, Taken, Waiting, Welcome};

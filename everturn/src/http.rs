@@ -19,8 +19,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use everturn_dag::Ipld;
 pub use everturn_drivers::http::{
-    Failure, Frame, Inside, Measure, MeasureKind, Outgoing, Server, ServerError, Settings, Socket, Taken,
-    Tls, Waiting, Welcome,
+    Failure, Frame, Given, Inside, Measure, MeasureKind, Once, Outgoing, Server, ServerError, Settings,
+    Socket, Taken, Tls, Waiting, Welcome,
 };
 use everturn_hypervisor::{Hypervisor, HypervisorError, Metrics};
 use everturn_port_manager::{ContainerId, Ticks};
@@ -48,6 +48,18 @@ impl Served {
 impl Inside for Served {
     async fn request(&self, request: Vec<u8>) -> Result<Ipld, Failure> {
         self.hypervisor.request(&self.container, request).await.map_err(failure)
+    }
+
+    async fn request_once(&self, request: Vec<u8>, once: Once) -> Result<(Ipld, Given), Failure> {
+        let Once { key, fingerprint, kept_ms } = once;
+        let once = everturn_hypervisor::Once { key, fingerprint, kept_ms };
+        let answered = self.hypervisor.request_once(&self.container, request, once).await;
+        let (answer, given) = answered.map_err(failure)?;
+        let given = match given {
+            everturn_hypervisor::Given::First => Given::First,
+            everturn_hypervisor::Given::Again => Given::Again,
+        };
+        Ok((answer, given))
     }
 
     async fn open(&self, request: Vec<u8>) -> Result<Welcome, Failure> {
@@ -110,6 +122,8 @@ pub(crate) fn failure(error: HypervisorError) -> Failure {
         HypervisorError::Exception(exception) => Failure::Exception(exception),
         HypervisorError::Message(why) => Failure::TooLarge(why),
         HypervisorError::Busy { .. } => Failure::Busy,
+        HypervisorError::OtherRequest => Failure::OtherRequest,
+        full @ HypervisorError::TooManyKept { .. } => Failure::Full(full.to_string()),
         error @ (HypervisorError::Unanswered | HypervisorError::NoSuchContainer(_)) => {
             Failure::Unanswered(error.to_string())
         }

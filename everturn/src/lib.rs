@@ -86,8 +86,8 @@ pub use everturn_exo_interface::{
     Refusal, TimerId, Turn,
 };
 pub use everturn_hypervisor::{
-    ArchiveError, Budget, Builder, DueTimers, Exported, Hypervisor, HypervisorError, ImportLimits,
-    Inspection, Line, Metrics, Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check,
+    ArchiveError, Budget, Builder, DueTimers, Exported, Given, Hypervisor, HypervisorError, ImportLimits,
+    Inspection, Line, Metrics, Once, Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check,
     import_car,
 };
 pub use everturn_port_manager::{

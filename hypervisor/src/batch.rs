@@ -6,16 +6,20 @@ use tokio::sync::oneshot;
 
 use crate::core::Connecting;
 use crate::writer::Writer;
-use crate::{HypervisorError, Line, Ran, Receipt};
+use crate::{Given, HypervisorError, Line, Ran, Receipt};
 
 /// How an answer gets to a host.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, HypervisorError>>;
+
+/// An answer to a request that is done once: one dag-cbor value.
+pub(crate) type Repeated = (Vec<u8>, Given);
 
 /// Something that leaves once the batch is durable.
 pub(crate) enum Output {
     Receipt(Reply<Receipt>, Receipt),
     /// One dag-cbor value, or why there is none.
     Answer(Reply<Vec<u8>>, Result<Vec<u8>, HypervisorError>),
+    Repeated(Reply<Repeated>, Result<Repeated, HypervisorError>),
     Line(Line),
     Created(Reply<ContainerId>, Result<ContainerId, HypervisorError>),
     Waited(Reply<Ticks>, Ticks),

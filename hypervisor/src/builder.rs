@@ -90,6 +90,12 @@ pub struct Settings {
     /// Inputs of hosts that may wait for their turns; one more is refused with [`HypervisorError::Busy`]. 262,144 by default. Never
     /// part of an outcome: what is refused was never there.
     pub inputs_max: usize,
+    /// Replies that are kept for a container, for [`Hypervisor::request_once`]; one more request of that kind is refused with
+    /// [`HypervisorError::TooManyKept`]. 100,000 by default; each takes some 200 bytes of memory.
+    pub once_max: usize,
+    /// What such replies of a container may take in the store, in bytes, before no further request of that kind is taken. 64 MiB by
+    /// default.
+    pub once_bytes_max: u64,
     /// When containers leave memory.
     pub unloading: Unloading,
     /// Threads on which containers of one window run side by side; `None` is one for each core.
@@ -110,6 +116,8 @@ impl Default for Settings {
             batch_turns: None,
             batch_bytes: 64 << 20,
             inputs_max: 1 << 18,
+            once_max: 100_000,
+            once_bytes_max: 64 << 20,
             unloading: Unloading::default(),
             threads: None,
             side_by_side: SideBySide::WhenWorth,

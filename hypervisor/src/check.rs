@@ -13,6 +13,7 @@ use crate::archive::{self, walk_from};
 use crate::configuration::Configuration;
 use crate::keys::{self, Clock, RuntimeKey};
 use crate::lines;
+use crate::once::Row;
 
 /// Hashes every block, counts every reference anew, reads every record, and follows every owner and every root to its
 /// end. Changes nothing. A store that a hypervisor has open is checked by a snapshot of it.
@@ -59,6 +60,10 @@ impl Records {
             Some(RuntimeKey::Port(id, name)) => {
                 let port = keys::decode(format_args!("port {name} of container {id}"), value);
                 self.note(port.map_err(|error| error.to_string())?, Some(id));
+            }
+            Some(RuntimeKey::Once(id, _)) => {
+                let row = keys::decode::<Row>(format_args!("a reply of container {id}"), value);
+                row.map_err(|error| error.to_string())?;
             }
             Some(RuntimeKey::Loose) => {
                 self.note(keys::decode("a port in flight", value).map_err(|error| error.to_string())?, None);

@@ -126,6 +126,7 @@ impl Committer {
         match output {
             Output::Receipt(reply, receipt) => drop(reply.send(Ok(receipt))),
             Output::Answer(reply, answer) => drop(reply.send(answer)),
+            Output::Repeated(reply, answer) => drop(reply.send(answer)),
             Output::Created(reply, created) => drop(reply.send(created)),
             Output::Waited(reply, ticks) => drop(reply.send(Ok(ticks))),
             Output::Ran(reply, ran) => drop(reply.send(Ok(ran))),

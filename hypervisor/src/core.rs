@@ -13,6 +13,7 @@ mod alarms;
 mod answers;
 mod connect;
 mod effects;
+mod once;
 mod queries;
 mod requests;
 mod residents;
@@ -32,8 +33,9 @@ use everturn_port_manager::{ContainerId, Gauge, Loose, Ordered, Port, PortId, Re
 use tokio::sync::watch;
 
 use alarms::Alarms;
-pub(crate) use answers::Awaited;
+pub(crate) use answers::{Awaited, Hearer};
 pub(crate) use connect::{Connecting, Place};
+use once::Onces;
 pub(crate) use requests::{Command, Joined};
 use residents::Residents;
 use roads::QueueId;
@@ -118,9 +120,10 @@ pub(crate) struct Core {
     clock: Clock,
     receipts: BTreeMap<ReceiptId, Awaited>,
     next_receipt: u64,
-    /// Hosts that wait for an answer which was not given in the turn of their message, by their end of its channel.
-    /// Nothing depends on whether one is there: after a restart none is.
-    listeners: BTreeMap<PortId, Reply<Vec<u8>>>,
+    /// Who hears an answer which was not given in the turn of its message, by the host's end of its channel. No container
+    /// depends on whether somebody is there: after a restart only those are that keep what they hear.
+    listeners: BTreeMap<PortId, Hearer>,
+    onces: Onces,
     alarms: Alarms,
     pending: Vec<Pending>,
     /// Nothing later than this runs.
@@ -188,6 +191,7 @@ impl Core {
             receipts: BTreeMap::new(),
             next_receipt: 0,
             listeners: BTreeMap::new(),
+            onces: Onces::default(),
             alarms: Alarms::new(next_timer),
             pending: Vec::new(),
             hold: Ticks::MAX,
@@ -222,6 +226,7 @@ impl Core {
             self.gone = places.into_iter().map(|(id, taken)| (id, Gauge::of_gone(taken))).collect();
         }
         self.join_gauges();
+        self.alarms.note_kept(self.onces.first_until_ms());
         self.owned = self.running.values().map(|exo| u64::from(exo.record().holder.is_some())).sum();
         for (id, exo) in &mut self.running {
             exo.ports_mut().take_rebound();
@@ -249,6 +254,12 @@ impl Core {
                 let exo = self.running.get_mut(&id);
                 let exo = exo.ok_or_else(|| damaged(format!("a port of {id}, which has no record")))?;
                 exo.ports_mut().put(name, port);
+            }
+            Some(keys::RuntimeKey::Once(id, key)) => {
+                let row = keys::decode(format_args!("a reply of container {id}"), value)?;
+                if let Some(end) = self.onces.read((id, key), row)? {
+                    self.listeners.insert(end, Hearer::Once((id, key)));
+                }
             }
             Some(keys::RuntimeKey::Loose) => self.loose.put(keys::decode("a port in flight", value)?),
             None => return Err(damaged(format!("a key of {} bytes", key.len()))),
@@ -330,6 +341,8 @@ impl Core {
             self.mark_stale(*id, &mut marked, &mut open.batch);
             self.newest.insert(*id, self.cut);
         }
+        self.onces.commit(self.cut, &mut open.batch)?;
+        self.alarms.note_kept(self.onces.first_until_ms());
         for id in self.loose.take_changed() {
             match self.loose.get(id) {
                 Some(port) => {
@@ -408,6 +421,7 @@ impl Core {
             self.stays(id);
         }
         self.let_held_out(number);
+        self.onces.settled(number);
         if let Unloading::Above { bytes } = self.runner.settings.unloading {
             // One that changed since is noted again when that is settled.
             while let Some(coldest) = self.residents.pop_above(bytes) {

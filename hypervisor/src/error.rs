@@ -106,6 +106,19 @@ pub enum HypervisorError {
         /// How many.
         waiting: usize,
     },
+    /// The key of a request that is done once was used for another request.
+    #[error("this key was used for another request")]
+    OtherRequest,
+    /// So many replies are kept for a container that no further one can be promised.
+    #[error(
+        "{entries} replies of {bytes} bytes are kept already, as much as may; try again when some have expired"
+    )]
+    TooManyKept {
+        /// How many.
+        entries: usize,
+        /// What they take.
+        bytes: u64,
+    },
     /// The host failed below a container.
     #[error(transparent)]
     Exo(#[from] ExoError),

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
-use crate::core::{Awaited, Command, Connecting, Joined, Types};
+use crate::core::{Awaited, Command, Connecting, Hearer, Joined, Types};
 use crate::metrics::Counters;
 use crate::timers::DueTimers;
 use crate::writer::{Arrivals, Writer};
-use crate::{Budget, Builder, HypervisorError, Metrics, Ran, Receipt};
+use crate::{Budget, Builder, Given, HypervisorError, Metrics, Once, Ran, Receipt};
 
 /// A running hypervisor. Clones are the same one; it ends with [`Hypervisor::stop`] or with its last clone.
 #[derive(Clone)]
@@ -244,6 +244,29 @@ impl Hypervisor {
         decoded(self.ask_container(*to, Kind::Request, Message { data, ..Message::default() }))
     }
 
+    /// As [`Hypervisor::request`], of one that is done once: whoever comes with the same key, before or after a restart, gets
+    /// what came of the first. What is known of a key is durable with the turn that takes the request. If that turn is discarded,
+    /// nothing happened, nothing is kept, and the next one with the key is a new try; if it is done, the reply is kept for as long
+    /// as the first one wished, also if that is an exception of a later turn. One that comes while the first is under way waits
+    /// for the same reply.
+    ///
+    /// # Errors
+    /// As [`Hypervisor::call`]; [`HypervisorError::OtherRequest`] if the key was used with another fingerprint,
+    /// [`HypervisorError::TooManyKept`] if no more can be kept.
+    pub fn request_once(
+        &self,
+        to: &ContainerId,
+        data: Vec<u8>,
+        once: Once,
+    ) -> impl Future<Output = Result<(Ipld, Given), HypervisorError>> + use<> {
+        let (to, date_ms) = (*to, self.now_ms());
+        let asked = self.ask(move |reply| Command::Once { to, data, once, date_ms, reply });
+        async move {
+            let (answer, given) = asked.await?;
+            Ok((decode(&answer)?, given))
+        }
+    }
+
     /// As [`Hypervisor::request`], of one that only looks: a program that has `query(request)` answers it without a turn. It reads the
     /// last durable state, or the answer waits until what it read is durable; whatever it does is taken back; ticks, nonce and
     /// roots are what they were, and nothing is written. What the program leaves to a turn, or cannot answer so, becomes a request.
@@ -267,7 +290,13 @@ impl Hypervisor {
     ) -> impl Future<Output = Result<Vec<u8>, HypervisorError>> + use<> {
         let message = Message { reply: everturn_port_manager::Reply::Host, ..message };
         let date_ms = self.now_ms();
-        self.ask(move |reply| Command::Post { to, kind, message, date_ms, awaited: Awaited::Answer(reply) })
+        self.ask(move |reply| Command::Post {
+            to,
+            kind,
+            message,
+            date_ms,
+            awaited: Awaited::Answer(Hearer::One(reply)),
+        })
     }
 
     /// Evaluates a line in a root container's living heap; the receipt's answer says what it came to.
@@ -526,8 +555,11 @@ impl Hypervisor {
 async fn decoded(
     answer: impl Future<Output = Result<Vec<u8>, HypervisorError>>,
 ) -> Result<Ipld, HypervisorError> {
-    let answer = answer.await?;
-    everturn_dag::node::decode(&answer).map_err(|error| HypervisorError::Message(error.to_string()))
+    decode(&answer.await?)
+}
+
+fn decode(data: &[u8]) -> Result<Ipld, HypervisorError> {
+    everturn_dag::node::decode(data).map_err(|error| HypervisorError::Message(error.to_string()))
 }
 
 fn encode(data: &Ipld) -> Result<Vec<u8>, HypervisorError> {

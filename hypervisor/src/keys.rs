@@ -9,6 +9,7 @@
 //! | meta | `configuration` | dag-cbor [`Configuration`](crate::configuration::Configuration) |
 //! | runtime | id | dag-cbor `RuntimeRecord` |
 //! | runtime | id `f`, and the end of a channel | dag-cbor `Port` that is loose: bound nowhere |
+//! | runtime | id `o`, the key in hexadecimal | dag-cbor `Row` of a request that is done once |
 //! | runtime | id `p` name | dag-cbor `Port` that the container has bound |
 //! | state | id, the container's own key | the container's own value |
 //! | stale | id | empty: the state node of a container that nobody owns is older than its state |
@@ -37,6 +38,7 @@ pub(crate) const LINES: &[u8] = b"lines";
 pub(crate) const LINE: &[u8] = b"line:";
 /// The dag-cbor of `true`.
 const TRUE: u8 = 0xf5;
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// How far the schedule has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,26 @@ pub(crate) fn loose(id: PortId) -> Vec<u8> {
     let mut key = [id.of.as_bytes(), &b"f"[..]].concat();
     key.extend(id.end.map(u8::from));
     key
+}
+
+pub(crate) fn once(id: ContainerId, key: &[u8; 32]) -> Vec<u8> {
+    let mut row = [id.as_bytes(), &b"o"[..]].concat();
+    row.extend(key.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| HEX[usize::from(half)]));
+    row
+}
+
+/// The key of a row, from its hexadecimal form.
+fn parse_hex(text: &[u8]) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    let halves = text.as_chunks::<2>();
+    if halves.0.len() != key.len() || !halves.1.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in key.iter_mut().zip(halves.0) {
+        let half = |digit: &u8| HEX.iter().position(|hex| hex == digit).map(|half| half as u8);
+        *byte = half(high)? << 4 | half(low)?;
+    }
+    Some(key)
 }
 
 pub(crate) fn port(id: ContainerId, name: &PortName) -> Vec<u8> {
@@ -205,6 +227,8 @@ pub(crate) enum RuntimeKey {
     Record(ContainerId),
     Port(ContainerId, PortName),
     Loose,
+    /// A request that is done once.
+    Once(ContainerId, [u8; 32]),
 }
 
 pub(crate) fn parse_runtime(key: &[u8]) -> Option<RuntimeKey> {
@@ -212,6 +236,7 @@ pub(crate) fn parse_runtime(key: &[u8]) -> Option<RuntimeKey> {
     let id = ContainerId::from_bytes(*id);
     match kind {
         b"" => Some(RuntimeKey::Record(id)),
+        [b'o', key @ ..] => Some(RuntimeKey::Once(id, parse_hex(key)?)),
         b"f" => Some(RuntimeKey::Loose),
         [b'f', end] => End::try_from(*end).ok().map(|_| RuntimeKey::Loose),
         [b'p', name @ ..] => {

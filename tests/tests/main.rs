@@ -21,6 +21,7 @@ mod memory;
 mod message_path;
 mod metrics;
 mod native;
+mod once;
 mod order;
 mod persistence;
 mod ports;

@@ -75,6 +75,10 @@ struct Bounds {
     #[arg(long, value_name = "SECONDS", default_value_t = seconds(Settings::default().answer_timeout), value_parser = time)]
     answer_timeout: f64,
 
+    /// How long the reply to a request with an Idempotency-Key is kept, as in 90s, 30m, 24h, 7d; 0: the header says nothing
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = long_time)]
+    idempotency_time: Duration,
+
     /// How long requests under way may take after a signal
     #[arg(long, value_name = "SECONDS", default_value_t = seconds(Settings::default().stop_timeout), value_parser = time)]
     stop_timeout: f64,
@@ -97,6 +101,7 @@ impl ServeArguments {
             head_timeout: client_timeout,
             body_timeout: client_timeout,
             write_timeout: client_timeout,
+            idempotency_time: bounds.idempotency_time,
             answer_timeout: Duration::from_secs_f64(bounds.answer_timeout),
             stop_timeout: Duration::from_secs_f64(bounds.stop_timeout),
             ..Settings::default()
@@ -116,6 +121,27 @@ const NUMBER_MAX: usize = 1_000_000;
 fn time(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.001..=TIME_S_MAX).contains(seconds));
     seconds.ok_or_else(|| format!("this is no time in seconds from 0.001 to {TIME_S_MAX}"))
+}
+
+/// The longest time for which a reply can be kept, in days.
+const DAYS_MAX: u64 = 366;
+
+/// A whole number with a unit; seconds without.
+fn long_time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit_s: Option<u64> = match &text[digits.len()..] {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let number: Option<u64> = digits.parse().ok();
+    let seconds = number.zip(unit_s).and_then(|(number, unit_s)| number.checked_mul(unit_s));
+    let seconds = seconds.filter(|seconds| *seconds <= DAYS_MAX * 86_400);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("this is no time such as 90s, 30m, 24h or 7d, of at most {DAYS_MAX} days"))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -150,7 +176,18 @@ mod tests {
     fn bounds_are_taken_over_and_checked() {
         let settings = parse(&["--body-bytes-max", "7", "--client-timeout", "0.5"]).unwrap().settings();
         assert_eq!((settings.body_bytes_max, settings.write_timeout), (7, Duration::from_millis(500)));
+        for (text, seconds) in
+            [("0", 0), ("90", 90), ("90s", 90), ("30m", 1_800), ("24h", 86_400), ("7d", 604_800)]
+        {
+            let settings = parse(&["--idempotency-time", text]).unwrap().settings();
+            assert_eq!(settings.idempotency_time, Duration::from_secs(seconds), "{text}");
+        }
         for wrong in [
+            ["--idempotency-time", "1w"],
+            ["--idempotency-time", "h"],
+            ["--idempotency-time", "1.5h"],
+            ["--idempotency-time", "367d"],
+            ["--idempotency-time", "99999999999999999999d"],
             ["--requests-max", "0"],
             ["--connections-max", "many"],
             ["--client-timeout", "0"],

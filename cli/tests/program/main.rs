@@ -11,6 +11,7 @@ mod errors;
 mod fetch;
 mod json;
 mod links;
+mod once_kills;
 mod reload;
 mod serve;
 mod serve_kills;

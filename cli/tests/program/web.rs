@@ -63,8 +63,21 @@ impl Visitor {
     }
 
     pub(crate) fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Heard> {
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.ask_with("", method, path, body)
+    }
+
+    /// Asks with more headers, each with the end of its line.
+    pub(crate) fn ask_with(
+        &mut self,
+        headers: &str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> io::Result<Heard> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: here\r\n{headers}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
         self.send(&[head.as_bytes(), body].concat())?;
         self.hear()
     }

@@ -13,16 +13,16 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::Answer;
-use super::inside::{Failure, Inside};
+use super::inside::{Failure, Given, Inside};
 use super::metrics::Metrics;
 use super::own::{busy, last, plain};
 use super::request::{self, Scheme, Unfit};
 use super::settings::Settings;
 use super::socket::{Accepted, Welcome};
-use super::{answer, inside, socket};
+use super::{answer, idempotency, inside, socket};
 
 /// Who answers the requests of a connection.
 pub(super) trait Handler: Send + Sync + 'static {
@@ -165,14 +165,23 @@ impl Exchange {
                 return plain(StatusCode::BAD_REQUEST, "");
             }
         };
+        let once = match idempotency::once(head, url, body, self.settings.idempotency_time) {
+            Ok(once) => once,
+            Err(bad) => {
+                debug!(target: "everturn::http", url, %bad, "refused");
+                return plain(StatusCode::BAD_REQUEST, &bad.to_string());
+            }
+        };
         let (inside, most) = (self.inside.clone(), self.settings.answer_timeout);
         let only_looks = matches!(head.method, Method::GET | Method::HEAD);
         // A task of its own: it goes on, and keeps its place, when the client goes away.
         let asked = tokio::spawn(async move {
             let answer = async {
-                match only_looks {
-                    true => inside.query(data).await,
-                    false => inside.request(data).await,
+                let first = |answer| (answer, Given::First);
+                match once {
+                    Some(once) => inside.request_once(data, once).await,
+                    None if only_looks => inside.query(data).await.map(first),
+                    None => inside.request(data).await.map(first),
                 }
             };
             let answered = timeout(most, answer).await;
@@ -180,7 +189,13 @@ impl Exchange {
             answered
         });
         match asked.await {
-            Ok(Ok(Ok(data))) => decoded(data, &head.method, url),
+            Ok(Ok(Ok((data, given)))) => {
+                let mut answer = decoded(data, &head.method, url);
+                if given == Given::Again {
+                    idempotency::mark(&mut answer);
+                }
+                answer
+            }
             Ok(Ok(Err(failure))) => self.failed(failure, &head.method, url),
             Ok(Err(_)) => {
                 error!(target: "everturn::http", method = %head.method, url, "no answer in {most:?}");
@@ -205,6 +220,14 @@ impl Exchange {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "")
             }
             Failure::Busy => busy("too much is waiting"),
+            failure @ Failure::OtherRequest => {
+                debug!(target: "everturn::http", url, %failure, "refused");
+                plain(StatusCode::UNPROCESSABLE_ENTITY, &failure.to_string())
+            }
+            failure @ Failure::Full(_) => {
+                warn!(target: "everturn::http", url, %failure, "refused");
+                busy("no further reply can be kept for an Idempotency-Key")
+            }
             Failure::TooLarge(why) => {
                 debug!(target: "everturn::http", url, why, "refused");
                 plain(StatusCode::PAYLOAD_TOO_LARGE, "")

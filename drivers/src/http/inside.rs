@@ -19,6 +19,12 @@ pub trait Inside: Send + Sync + 'static {
     /// See [`Failure`].
     async fn request(&self, request: Vec<u8>) -> Result<Ipld, Failure>;
 
+    /// As [`Inside::request`], of a request that may come again and is done once.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    async fn request_once(&self, request: Vec<u8>, once: Once) -> Result<(Ipld, Given), Failure>;
+
     /// Hands over a request for a socket, as [`Inside::request`] does, and waits for what the program says.
     ///
     /// # Errors
@@ -45,6 +51,26 @@ pub trait Inside: Send + Sync + 'static {
     }
 }
 
+/// What makes a request one that is done once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The digest of the client's key.
+    pub key: [u8; 32],
+    /// A digest of what the request is and whose: another one with the key is [`Failure::OtherRequest`].
+    pub fingerprint: [u8; 32],
+    /// How long the reply is kept, in milliseconds.
+    pub kept_ms: u64,
+}
+
+/// Whether an answer is that of the request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The request was carried out for it.
+    First,
+    /// It is what came of a request before.
+    Again,
+}
+
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -55,6 +81,12 @@ pub enum Failure {
     /// Too much is waiting already; it may be tried again: 503.
     #[error("too much is waiting")]
     Busy,
+    /// The key was used for another request: 422.
+    #[error("this Idempotency-Key was used for another request")]
+    OtherRequest,
+    /// So many replies are kept that no further one can be promised: 503.
+    #[error("no further reply can be kept: {0}")]
+    Full(String),
     /// There is no answer and there will be none: 500.
     #[error("{0}")]
     Unanswered(String),

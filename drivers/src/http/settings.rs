@@ -27,6 +27,8 @@ pub struct Settings {
     pub answer_timeout: Duration,
     /// How long a client may take none of what it is sent; 30 s by default. Past it its connection is closed.
     pub write_timeout: Duration,
+    /// How long the reply to a request with an `Idempotency-Key` is kept; 24 hours by default. Zero: the header says nothing.
+    pub idempotency_time: Duration,
     /// Largest message of a socket, in bytes; 1 MiB by default. Past it the socket is closed.
     pub socket_message_bytes_max: usize,
     /// How often a socket is asked whether it is still there; 30 s by default. One that said nothing since is closed.
@@ -48,6 +50,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            idempotency_time: Duration::from_secs(24 * 60 * 60),
             socket_message_bytes_max: 1 << 20,
             socket_ping: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),

@@ -1,5 +1,7 @@
 //! What a program is told of a request, and what a client is told of its answer.
 
+use std::time::Duration;
+
 use everturn_drivers::http::{Failure, Settings};
 use everturn_exo_interface::{Exception, ExceptionKind};
 
@@ -33,6 +35,39 @@ async fn a_body_in_chunks_is_one_body() {
     let told = &server.inside.told()[0];
     assert_eq!(told.body, b"abcde");
     assert_eq!(told.header("transfer-encoding"), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_key_makes_a_request_one_that_is_done_once() {
+    let server = Running::start(Settings::default(), echo()).await;
+    let post = |key: &str| {
+        format!("POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: {key}\r\nContent-Length: 0\r\n\r\n")
+    };
+    let first = server.ask(post("\"new\"")).await;
+    assert_eq!((first.status, first.header("idempotency-replayed").len()), (200, 0));
+    assert_eq!(server.inside.told()[0].header("idempotency-key"), ["\"new\""]);
+    let again = server.ask(post("known")).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, vec!["true"]));
+    assert_eq!(again.text(), first.text());
+    let get = post("known").replace("POST", "GET");
+    assert!(server.ask(get).await.header("idempotency-replayed").is_empty());
+    assert_eq!(server.ask(post("other")).await.status, 422);
+    let full = server.ask(post("full")).await;
+    assert_eq!((full.status, full.header("retry-after")), (503, vec!["1"]));
+    let asked = server.inside.told().len();
+    for wrong in ["\"", "a b", "a\r\nIdempotency-Key: a"] {
+        assert_eq!(server.ask(post(wrong)).await.status, 400, "{wrong}");
+    }
+    assert_eq!(server.inside.told().len(), asked);
+}
+
+#[tokio::test]
+async fn without_a_time_a_key_says_nothing() {
+    let settings = Settings { idempotency_time: Duration::ZERO, ..Settings::default() };
+    let server = Running::start(settings, echo()).await;
+    let heard =
+        server.ask("POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: other\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(heard.status, 200);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everturn_dag::{Ipld, node};
-use everturn_drivers::http::{Failure, Inside, Measure, Server, Settings};
+use everturn_drivers::http::{Failure, Given, Inside, Measure, Once, Server, Settings};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -93,6 +93,19 @@ impl Inside for Fake {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.expect("the gate is there").forget();
         answer
+    }
+
+    /// Keeps nothing; the key decides what becomes of it.
+    async fn request_once(&self, request: Vec<u8>, once: Once) -> Result<(Ipld, Given), Failure> {
+        let answer = self.request(request).await?;
+        let is_key =
+            |key: &str| once.key[..] == *everturn_dag::address::raw_cid(key.as_bytes()).hash().digest();
+        match () {
+            () if is_key("known") => Ok((answer, Given::Again)),
+            () if is_key("other") => Err(Failure::OtherRequest),
+            () if is_key("full") => Err(Failure::Full("there are too many".to_owned())),
+            () => Ok((answer, Given::First)),
+        }
     }
 
     async fn measures(&self) -> Result<Vec<Measure>, Failure> {

@@ -84,12 +84,7 @@ impl Core {
         }
         if let Some(awaited) = awaited {
             let sent = sent.unwrap_or_default();
-            self.open.outputs.push(awaited.output(id, outcome, |outcome| Receipt {
-                outcome,
-                burnt,
-                ticks,
-                sent,
-            }));
+            self.conclude(awaited, id, outcome, |outcome| Receipt { outcome, burnt, ticks, sent });
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 use everturn_exo_interface::{Asked, LogLevel, Unload};
 use everturn_port_manager::{ContainerId, Kind, Message, Reply as Back};
 
+use super::answers::Hearer;
 use super::{Awaited, Core};
 use crate::batch::{Output, Reply};
 use crate::builder::Unloading;
@@ -33,7 +34,7 @@ impl Core {
                     && self.check(exo, &message).is_ok()
             });
         let Some(exo) = self.running.get_mut(&to).filter(|_| can_be_asked) else {
-            self.post(to, Kind::Request, message, date_ms, Awaited::Answer(reply));
+            self.post(to, Kind::Request, message, date_ms, Awaited::Answer(Hearer::One(reply)));
             return Ok(());
         };
         let was_loaded = exo.is_loaded();
@@ -44,7 +45,7 @@ impl Core {
         match asked {
             Asked::LeftToTurn(data) => {
                 let message = Message { data, reply: Back::Host, ..Message::default() };
-                self.post(to, Kind::Request, message, date_ms, Awaited::Answer(reply));
+                self.post(to, Kind::Request, message, date_ms, Awaited::Answer(Hearer::One(reply)));
             }
             Asked::Answered { answer, lines } => {
                 add(&self.counters.queries, 1);

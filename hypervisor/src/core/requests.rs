@@ -8,10 +8,10 @@ use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, Receip
 
 use super::effects::{Sender, null_message, stamp};
 use super::{Allowance, Awaited, Connecting, Core, Pending, Place};
-use crate::batch::{Errand, Output, Reply};
+use crate::batch::{Errand, Output, Repeated, Reply};
 use crate::builder::TurnsBy;
 use crate::handle::Inspection;
-use crate::{Budget, HypervisorError, Ran, keys, restore};
+use crate::{Budget, HypervisorError, Once, Ran, keys, restore};
 
 /// A request. Its answer leaves with the batch that is open when it is met.
 pub(crate) enum Command {
@@ -34,6 +34,14 @@ pub(crate) enum Command {
         message: Message,
         date_ms: u64,
         awaited: Awaited,
+    },
+    /// A request that is done once, however often it comes.
+    Once {
+        to: ContainerId,
+        data: Vec<u8>,
+        once: Once,
+        date_ms: u64,
+        reply: Reply<Repeated>,
     },
     /// A request that only looks, if the container has an answer to such.
     Query {
@@ -132,6 +140,7 @@ impl Core {
             Command::Post { to, kind, message, date_ms, awaited } => {
                 self.post(to, kind, message, date_ms, awaited);
             }
+            Command::Once { to, data, once, date_ms, reply } => self.once(to, data, once, date_ms, reply)?,
             Command::Query { to, data, date_ms, reply } => self.query(to, data, date_ms, reply)?,
             Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
@@ -204,12 +213,12 @@ impl Core {
         awaited: Awaited,
     ) {
         let Some(exo) = self.running.get(&to).filter(|exo| exo.record().holder.is_none()) else {
-            return awaited.refuse(HypervisorError::NoSuchContainer(to.to_string()));
+            return self.refuse(awaited, HypervisorError::NoSuchContainer(to.to_string()));
         };
         let known = self.runner.types.get(&exo.record().container_type);
         let fits = known.and_then(|_| self.check(exo, &message)).and_then(|()| self.has_place());
         if let Err(error) = fits {
-            return awaited.refuse(error);
+            return self.refuse(awaited, error);
         }
         self.lower_interrupt();
         let receipt = self.await_receipt(awaited);

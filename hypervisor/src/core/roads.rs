@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Core;
 use super::effects::{Sender, null_message, stamp};
-use crate::keys;
+use crate::{HypervisorError, keys};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +222,9 @@ impl Core {
         for receipt in exo.ports().receipts() {
             // Dropping the sender tells the host that the container is gone.
             self.receipts.remove(&receipt);
+        }
+        for reply in self.onces.forget_all(id) {
+            let _ = reply.send(Err(HypervisorError::NoSuchContainer(id.to_string())));
         }
         self.free(QueueId::Entry(id), exo.ports().entry());
         for (_, port) in exo.ports().iter() {
