@@ -71,6 +71,9 @@ impl Types {
 const PAGE_BYTES: u64 = 4_096;
 /// Turns after which a batch is cut though more work waits.
 const BATCH_TURNS: u32 = 256;
+/// Ticks after which a batch is cut though more work waits: about a tenth of a second of JavaScript, so that long turns, which may follow
+/// each other without end, do not hold back answers to others.
+const BATCH_TICKS: u64 = 50_000_000;
 /// Turns after which the core waits for the committer rather than let a batch grow.
 const BATCH_TURNS_MAX: u32 = 65_536;
 /// Requests that are met before turns run again.
@@ -152,6 +155,8 @@ struct Open {
     deleted: Vec<ContainerId>,
     outputs: Vec<Output>,
     turns: u32,
+    /// Ticks that these have burnt.
+    burnt: u64,
     /// What it will write and let out, as far as is known.
     bytes: u64,
 }
@@ -318,7 +323,7 @@ impl Core {
         let free = self.in_flight == 0;
         let full = match self.runner.settings.batch_turns {
             Some(turns) => self.open.turns >= turns,
-            None => self.open.turns >= BATCH_TURNS,
+            None => self.open.turns >= BATCH_TURNS || self.open.burnt >= BATCH_TICKS,
         };
         free && !self.open.is_empty() && (idle || full || self.has_its_bytes())
     }

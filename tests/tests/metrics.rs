@@ -43,6 +43,23 @@ fn turns_batches_and_what_they_took_are_counted() {
     host.stop();
 }
 
+/// Long turns may follow each other without end, and whoever asked before hears of it meanwhile.
+#[test]
+fn a_batch_is_cut_between_long_turns() {
+    let program = "export default { async message() {
+        for (let i = 0; i < 20; i++) { for (let n = 0; n < 300000; n++); await nextTurn(); }
+    } };";
+    let mut world = World::new(program);
+    let before = world.hypervisor().metrics();
+    world.send(0);
+    world.idle();
+    let after = world.hypervisor().metrics();
+    assert_eq!((after.turns - before.turns, after.exceptions), (21, 0));
+    assert!(after.burnt - before.burnt > 300_000_000, "{after:?}");
+    assert!(after.batches - before.batches >= 3, "{before:?} {after:?}");
+    world.stop();
+}
+
 #[test]
 fn without_a_stopwatch_nothing_is_timed() {
     let mut world = World::new("0");

@@ -13,6 +13,7 @@
 #include "shim.h"
 #include "imports.c"
 #include "inside.c"
+#include "entries.c"
 #include "write.c"
 #include "write_nested.c"
 #include "read.c"

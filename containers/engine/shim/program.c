@@ -22,6 +22,8 @@ static JSModuleDef *compile_module(JSContext *context, const char *name, const c
 /* What the engine itself has to offer. */
 static JSModuleDef *import_own(JSContext *context, const char *name)
 {
+    if (!strcmp(name, "everturn:data/entries"))
+        return entries_module(context, name);
     for (size_t i = 0; i < sizeof(MODULE_FILES) / sizeof(MODULE_FILES[0]); i++)
         if (!strcmp(MODULE_FILES[i].name, name))
             return compile_module(context, name, MODULE_FILES[i].source, MODULE_FILES[i].bytes);

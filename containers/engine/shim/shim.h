@@ -103,6 +103,9 @@ JSValue inside_lexical_names(JSContext *context);
 JSValue inside_global(JSContext *context, JSAtom name);      /* undefined if there is none */
 JSModuleDef *inside_module(JSValueConst compiled);
 
+/* entries.c: a module of functions for the lists of ordered indexes; NULL: thrown. */
+JSModuleDef *entries_module(JSContext *context, const char *name);
+
 /* read.c and write.c: dag-cbor. Writing runs no JS code but that which says what stands for an object. */
 int write_init(JSContext *context);
 typedef struct Reader {

@@ -55,6 +55,7 @@ impl Core {
         }
         self.open.bytes += unwritten_bytes;
         add(&self.counters.burnt, burnt.0);
+        self.open.burnt = self.open.burnt.saturating_add(burnt.0);
         add(&self.counters.turns, u64::from(taken.is_some()));
         add(&self.counters.exceptions, u64::from(taken.is_some() && outcome.is_err()));
         let (sender, at) = (Sender { id, date_ms }, ticks.after(self.runner.lookahead()));

@@ -36,6 +36,10 @@ class Rehearsal {
     this.A = model("A", { tag: string(), bs: many("B", { inverse: "a" }), likes: many("B", { inverse: "likedBy" }) });
     this.define();
     this.branch = null;
+    // Every other one changes its models often, and most of these in turns of their own.
+    this.isRestless = seed % 2 === 0;
+    this.pending = null;
+    step.instances = seed % 4 === 0 ? 3 : seed % 4 === 2 ? 10 : 5000;
   }
 
   randomSpec() {
@@ -44,8 +48,10 @@ class Rehearsal {
   }
   define() {
     const fields = {};
-    for (const [name, { kind, unique, index, required, fallback }] of this.specs) {
+    for (const [name, { kind, unique, index, required, fallback, was, isText }] of this.specs) {
       let field = KINDS[kind].field().unique(unique).index(index).required(required);
+      if (was !== undefined) field = field.was(was);
+      if (isText) field = field.migrate(String);
       if (fallback !== undefined) field = field.default(fallback);
       fields[name] = field;
     }
@@ -64,7 +70,7 @@ class Rehearsal {
     if (roll < 73) return this.change("link", () => this.link());
     if (roll < 78) return this.several();
     if (roll < 92) return this.query();
-    if (roll < 94 && !this.branch) return this.migrate();
+    if ((roll < 94 || (roll < 97 && this.isRestless)) && !this.branch) return this.migrate();
     return this.inBranch();
   }
 
@@ -84,6 +90,12 @@ class Rehearsal {
     } catch (error) {
       thrown = error;
     }
+    // What is being changed can only be read, but for its indexes; and an index that is to be unique is heeded as far as it is built.
+    if (this.pending && thrown?.name === (this.pending.isOfIndexes ? "UniqueError" : "SchemaError")) {
+      this.restore(before);
+      return thrown;
+    }
+    if (this.pending && thrown === null) this.pending.hasWritten = true;
     if ((refused === null) !== (thrown === null)) throw new Error(`${what}: the naive model says ${refused}, the other ${thrown?.name}: ${thrown?.message}\n${thrown?.stack}`);
     if (thrown && !["ValidationError", "UniqueError", "ReferenceError"].includes(thrown.name)) throw thrown;
     if (thrown === null && what === "create") same(idOf(made), result, "the id");
@@ -280,43 +292,83 @@ class Rehearsal {
     this.branch = null;
   }
 
-  // The definition changes under the living instances.
+  // The definition changes under the living instances, at once or in turns to come.
   migrate() {
-    const d = this.dice, before = new Map(this.specs), rows = this.save(), name = d.pick([...this.specs.keys()]), roll = d.below(6);
-    const spec = { ...this.specs.get(name) };
-    if (roll === 0) this.specs.set(name, { ...spec, index: !spec.index });
-    else if (roll === 1) this.specs.set(name, { ...spec, unique: !spec.unique });
-    else if (roll === 2) {
-      this.specs.set(name, { ...spec, required: !spec.required });
-      if (!spec.required) for (const row of this.rows.B.values()) row[name] ??= plain(spec.fallback);
-    }
-    else if (roll === 3) this.compound = !this.compound;
-    else if (roll === 4 && this.specs.size > 1) this.specs.delete(name);
-    else {
-      const added = { ...this.randomSpec(), unique: false, required: false };
-      if (d.chance(0.6)) added.fallback = KINDS[added.kind].value(d);
-      this.specs.set(`f${this.names++}`, added);
-      for (const row of this.rows.B.values()) row[`f${this.names - 1}`] = plain(added.fallback);
-    }
-    let refused = false, thrown = null;
+    const { change, isOfIndexes, specs, compound } = this.newDefinition(), before = { specs: this.specs, compound: this.compound };
+    const rows = [...this.save().rows.B], { version } = this.B;
+    Object.assign(this, { specs, compound });
+    let isRefused = false, thrown = null;
     try {
-      for (const [id, row] of this.rows.B) this.check(id, row);
-    } catch {
-      refused = true;
+      for (const [, row] of rows) change(row);
+      const { rows: own } = this;
+      this.rows = { ...own, B: new Map(rows) };
+      try {
+        for (const [id, row] of rows) this.check(id, row);
+      } finally {
+        this.rows = own;
+      }
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      isRefused = true;
     }
-    const { compound } = this;
     try {
       this.define();
     } catch (error) {
       if (error.name !== "SchemaError") throw error;
       thrown = error;
     }
-    if (refused !== (thrown !== null)) throw new Error(`a new definition: refused ${refused}, but ${thrown}`);
-    if (thrown) {
-      this.specs = before;
-      this.restore(rows);
-      if (roll === 3) this.compound = !compound;
-    } else if (roll === 4 && before.size > this.specs.size) for (const row of this.rows.B.values()) delete row[name];
+    Object.assign(this, before);
+    if (this.pending) {
+      if (!thrown || !thrown.message.includes("is being changed")) throw new Error(`a new definition while another is under way: ${thrown}`);
+      return;
+    }
+    if (thrown && !isRefused) throw thrown;
+    if (!thrown && !this.B.progress && this.B.version === version) return void Object.assign(this, { specs, compound });
+    this.pending = { change, isOfIndexes, specs, compound, isRefused, version, hasWritten: false };
+    this.settle();
+  }
+  newDefinition() {
+    const d = this.dice, name = d.pick([...this.specs.keys()]), spec = this.specs.get(name), specs = new Map(this.specs), roll = d.below(8);
+    const made = { specs, compound: this.compound, isOfIndexes: false, change() {} };
+    if (roll === 0) specs.set(name, { ...spec, index: !spec.index });
+    else if (roll === 1) specs.set(name, { ...spec, unique: !spec.unique });
+    else if (roll === 3) made.compound = !this.compound;
+    else if (roll === 2) {
+      specs.set(name, { ...spec, required: !spec.required });
+      if (!spec.required) made.change = (row) => { row[name] ??= plain(spec.fallback); };
+    } else if (roll === 4 && specs.size > 1) {
+      specs.delete(name);
+      made.change = (row) => { delete row[name]; };
+    } else if (roll === 5) {
+      const to = `f${this.names++}`;
+      specs.delete(name);
+      specs.set(to, { ...spec, was: name });
+      made.change = (row) => { row[to] = row[name]; delete row[name]; };
+    } else if (roll === 6 && ["integer", "boolean", "bigint"].includes(spec.kind)) {
+      const fallback = spec.fallback === undefined ? undefined : String(spec.fallback);
+      specs.set(name, { ...spec, kind: "string", fallback, isText: true });
+      made.change = (row) => { if (row[name] !== null) row[name] = String(row[name]); };
+    } else {
+      const added = { ...this.randomSpec(), unique: false, required: false }, to = `f${this.names++}`;
+      if (d.chance(0.6)) added.fallback = KINDS[added.kind].value(d);
+      specs.set(to, added);
+      made.change = (row) => { row[to] = plain(added.fallback); };
+    }
+    made.isOfIndexes = roll === 0 || roll === 1 || roll === 3;
+    return made;
+  }
+  // What was asked for has come to be, or was refused; or it is still under way, and all is as it was.
+  settle() {
+    const { pending } = this;
+    if (!pending || this.B.progress) return;
+    this.pending = null;
+    const isDone = this.B.version > pending.version;
+    // Of what was written meanwhile one value may have been there twice.
+    if (!pending.hasWritten) same(isDone, !pending.isRefused, "whether the new definition came to be");
+    if (!isDone) return;
+    for (const row of this.rows.B.values()) pending.change(row);
+    for (const [name, { was, isText, ...spec }] of pending.specs) pending.specs.set(name, spec);
+    Object.assign(this, { specs: pending.specs, compound: pending.compound });
   }
 
   query() {
@@ -375,7 +427,11 @@ class Rehearsal {
     }
     for (const index of B.indexes) {
       const entries = index.kind === "hash" ? [...rows.B.values()].filter((row) => row[index.name] !== null).length : rows.B.size;
-      same(index.size, entries, `the index over ${index.name}`);
+      if (index.isReady) same(index.size, entries, `the index over ${index.name}`);
+      if (!index.isReady) {
+        if (!this.pending) throw new Error(`the index over ${index.name} is never ready`);
+        continue;
+      }
       if (index.kind !== "ordered") continue;
       const walked = [], next = index.tree.walk(0, index.tree.size);
       for (let id; (id = next()) >= 0;) walked.push(id);
@@ -386,6 +442,7 @@ class Rehearsal {
 
   // Steps outside a branch are noted, to know which of its changes collide.
   turn(steps) {
+    this.settle();
     for (let i = 0; i < steps; i++) {
       const before = this.branch && this.save(), own = this.branch;
       this.step();

@@ -1,4 +1,5 @@
 var data = await import("everturn:data");
+var { step } = await import("everturn:data/schema");
 var { model, models, any, boolean, number, integer, bigint, string, bytes, date, enumeration, list, map, custom, one, many, branch, branches, transact, idOf, modelOf } = data;
 
 // Whether two values are shown the same.

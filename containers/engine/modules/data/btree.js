@@ -4,6 +4,7 @@
 // 2. Entries are unique by (keys, id): equal keys lie in the order of their ids.
 // 3. An inner node has for each child the child's first entry (in `firsts`) and how many entries are below it (`counts`).
 // 4. No node but the root is empty.
+import { cut, find, insert } from "everturn:data/entries";
 import { compare } from "everturn:data/order";
 
 const LEAF_ENTRIES = 32, CHILDREN = 48;
@@ -34,12 +35,18 @@ export class Tree {
 
   // How many entries lie before those that begin with `prefix`, or, with `behind`, how many do not lie after them.
   rank(prefix, behind = false) {
-    let node = this.root, rank = 0;
+    let node = this.root, rank = 0, below = this.size;
     while (node.children) {
-      const last = this.#find(node.firsts, prefix, behind);
-      const child = last > 0 ? last - 1 : 0;
-      for (let i = 0; i < child; i++) rank += node.counts[i];
-      node = node.children[child];
+      const { children, counts } = node, last = this.#find(node.firsts, prefix, behind);
+      const child = last > 0 ? last - 1 : 0, count = counts[child];
+      // Summed up from the nearer end.
+      if (child * 2 <= children.length) for (let i = 0; i < child; i++) rank += counts[i];
+      else {
+        rank += below - count;
+        for (let i = children.length - 1; i > child; i--) rank -= counts[i];
+      }
+      below = count;
+      node = children[child];
     }
     return rank + this.#find(node.entries, prefix, behind);
   }
@@ -65,18 +72,27 @@ export class Tree {
   }
 
   #seek(rank) {
-    let node = this.root;
+    let node = this.root, below = this.size;
     while (node.children) {
+      const { children, counts } = node;
       let child = 0;
-      while (rank >= node.counts[child]) rank -= node.counts[child++];
-      node = node.children[child];
+      if (rank * 2 < below) while (rank >= counts[child]) rank -= counts[child++];
+      else {
+        child = children.length;
+        for (let left = below; left > rank;) left -= counts[--child], below = left;
+        rank -= below;
+      }
+      below = counts[child];
+      node = children[child];
     }
     return [node.entries, rank * this.width];
   }
 
   // How many of these entries lie before `prefix`, or with `behind` not after it.
   #find(entries, prefix, behind) {
-    const { width } = this, length = prefix.length;
+    const { width } = this, known = find(entries, width, prefix, behind);
+    if (known >= 0) return known;
+    const { length } = prefix;
     let low = 0, high = entries.length / width;
     while (low < high) {
       const middle = (low + high) >> 1, at = middle * width;
@@ -88,30 +104,38 @@ export class Tree {
     return low;
   }
 
+  // The ids from rank `from` to before `to`, as a list.
+  ids(from, to) {
+    const { width, columns } = this, found = [];
+    while (from < to) {
+      const [entries, first] = this.#seek(from);
+      for (let at = first + columns; at < entries.length && from < to; at += width, from++) found.push(entries[at]);
+    }
+    return found;
+  }
+
   // Returns the new right neighbour of a node that was split.
   #addBelow(node, entry) {
     const { width } = this;
     if (!node.children) {
-      node.entries.splice(this.#find(node.entries, entry, false) * width, 0, ...entry);
-      if (node.entries.length <= LEAF_ENTRIES * width) return null;
-      const half = (LEAF_ENTRIES >> 1) * width;
-      return { entries: node.entries.splice(half, node.entries.length - half) };
+      const { entries } = node;
+      insert(entries, this.#find(entries, entry, false) * width, entry);
+      if (entries.length <= LEAF_ENTRIES * width) return null;
+      return { entries: cutOff(entries, (LEAF_ENTRIES >> 1) * width) };
     }
     const at = Math.max(this.#find(node.firsts, entry, true) - 1, 0), child = node.children[at];
     const split = this.#addBelow(child, entry);
     node.counts[at]++;
-    if (compareEntries(entry, node.firsts, at * width, width) < 0) replace(node.firsts, at * width, entry);
+    if (at === 0 && compareEntries(entry, node.firsts, 0, width) < 0) replace(node.firsts, at * width, entry);
     if (!split) return null;
-    node.children.splice(at + 1, 0, split);
-    node.firsts.splice((at + 1) * width, 0, ...head(split, width));
+    insert(node.children, at + 1, [split]);
+    insert(node.firsts, (at + 1) * width, head(split, width));
     const below = countOf(split, width);
     node.counts[at] -= below;
-    node.counts.splice(at + 1, 0, below);
+    insert(node.counts, at + 1, [below]);
     if (node.children.length <= CHILDREN) return null;
-    const half = CHILDREN >> 1, many = node.children.length - half;
-    const right = { children: node.children.splice(half, many), counts: node.counts.splice(half, many), firsts: null };
-    right.firsts = node.firsts.splice(half * width, many * width);
-    return right;
+    const half = CHILDREN >> 1;
+    return { children: cutOff(node.children, half), counts: cutOff(node.counts, half), firsts: cutOff(node.firsts, half * width) };
   }
 
   #removeBelow(node, entry) {
@@ -119,7 +143,7 @@ export class Tree {
     if (!node.children) {
       const at = this.#find(node.entries, entry, false) * width;
       if (at >= node.entries.length || compareEntries(entry, node.entries, at, width) !== 0) return false;
-      node.entries.splice(at, width);
+      cut(node.entries, at, width);
       return true;
     }
     const at = Math.max(this.#find(node.firsts, entry, true) - 1, 0);
@@ -131,15 +155,15 @@ export class Tree {
 
   // After a removal below a child: it goes if it is empty, and joins a neighbour if both are small.
   #mend(node, at) {
-    const { width } = this, child = node.children[at];
-    if (isEmpty(child)) {
-      node.children.splice(at, 1);
-      node.counts.splice(at, 1);
-      node.firsts.splice(at * width, width);
+    const { width } = this, child = node.children[at], isInner = child.children !== undefined;
+    const size = isInner ? child.children.length : child.entries.length / width;
+    if (size === 0) {
+      this.#drop(node, at);
       return;
     }
-    replace(node.firsts, at * width, head(child, width));
-    const size = sizeOf(child, width), most = child.children ? CHILDREN : LEAF_ENTRIES;
+    const entries = isInner ? child.firsts : child.entries, { firsts } = node;
+    for (let i = 0; i < width; i++) if (firsts[at * width + i] !== entries[i]) firsts[at * width + i] = entries[i];
+    const most = isInner ? CHILDREN : LEAF_ENTRIES;
     if (size * 4 > most || node.children.length < 2) return;
     const left = at > 0 ? at - 1 : at, first = node.children[left], second = node.children[left + 1];
     if ((sizeOf(first, width) + sizeOf(second, width)) * 4 > most * 3) return;
@@ -149,10 +173,20 @@ export class Tree {
       first.firsts.push(...second.firsts);
     } else first.entries.push(...second.entries);
     node.counts[left] += node.counts[left + 1];
-    node.children.splice(left + 1, 1);
-    node.counts.splice(left + 1, 1);
-    node.firsts.splice((left + 1) * width, width);
+    this.#drop(node, left + 1);
   }
+  #drop(node, at) {
+    cut(node.children, at, 1);
+    cut(node.counts, at, 1);
+    cut(node.firsts, at * this.width, this.width);
+  }
+}
+
+// What is in a list from a place on, which is not in it any more. Not by splice, after which QuickJS keeps items as properties.
+function cutOff(list, at) {
+  const rest = list.slice(at);
+  list.length = at;
+  return rest;
 }
 
 function inner(firsts, children, width) {
@@ -165,10 +199,6 @@ function head(node, width) {
 
 function sizeOf(node, width) {
   return node.children ? node.children.length : node.entries.length / width;
-}
-
-function isEmpty(node) {
-  return (node.children ?? node.entries).length === 0;
 }
 
 function countOf(node, width) {

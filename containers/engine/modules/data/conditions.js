@@ -11,20 +11,46 @@ const NAMES = {
 const OPERATORS = [...new Set(Object.values(NAMES))];
 const ORDERED = ["<", "<=", ">", ">=", "between"];
 
-// `reader(path)` gives {read, keyOf, comparable, field, owner} of a path.
-export function condition(given, reader) {
-  const [first, name, ...values] = given;
+// What is asked of one path. `source` has {read, keyOf, field, owner} of it.
+class Leaf {
+  constructor(path, op, source, value, key, keys) {
+    this.path = path;
+    this.op = op;
+    this.source = source;
+    this.field = source.field;
+    this.value = value;
+    this.key = key;
+    this.keys = keys;
+  }
+  test(row) {
+    const found = this.source.keyOf(row), { key } = this;
+    switch (this.op) {
+      case "=": return found === key;
+      case "!=": return found !== key;
+      case "in": return this.keys.includes(found);
+      case "between": return within(found, this.keys[0], this.keys[1]);
+      case "<": return found !== null && key !== null && compare(found, key) < 0;
+      case "<=": return found !== null && key !== null && compare(found, key) <= 0;
+      case ">": return found !== null && key !== null && compare(found, key) > 0;
+      default: return found !== null && key !== null && compare(found, key) >= 0;
+    }
+  }
+}
+
+// `rows.reader(path)` gives {read, keyOf, field, owner} of a path.
+export function condition(given, rows) {
+  const first = given[0], name = given[1];
   if (typeof first === "function") return { test: first, text: "a predicate" };
   if (first !== null && typeof first === "object" && first.condition !== undefined) return first.condition;
   if (first !== null && typeof first === "object" && !Array.isArray(first))
-    return all(Object.entries(first).map(([path, value]) => leaf(path, "=", value, reader)));
+    return all(Object.entries(first).map(([path, value]) => leaf(path, "=", value, rows)));
   if (typeof first !== "string") throw new TypeError(`where(...) takes (field, operator, value), (field, value), an object of fields and values, or a predicate, not ${show(first)}`);
   if (given.length === 1) throw new TypeError(`where(${show(first)}) lacks a value: write where(${show(first)}, "=", value)`);
-  if (given.length === 2 && typeof name === "function") return valueTest(first, name, reader);
-  if (given.length === 2) return leaf(first, "=", name, reader);
+  if (given.length === 2 && typeof name === "function") return valueTest(first, name, rows);
+  if (given.length === 2) return leaf(first, "=", name, rows);
   const op = Object.hasOwn(NAMES, name) ? NAMES[name] : undefined;
   if (!op) throw new TypeError(`there is no operator ${show(name)}: there are ${OPERATORS.join(", ")}`);
-  return leaf(first, op, op === "between" && values.length === 2 ? values : values[0], reader);
+  return leaf(first, op, op === "between" && given.length === 4 ? [given[2], given[3]] : given[2], rows);
 }
 
 export function all(conditions) {
@@ -46,50 +72,43 @@ export function textOf(condition) {
   if (condition.all) return condition.all.map((each) => each.any ? `(${textOf(each)})` : textOf(each)).join(" and ");
   if (condition.any) return condition.any.map(textOf).join(" or ");
   if (condition.not) return `not (${textOf(condition.not)})`;
-  return condition.text;
+  return condition.text ?? textOfLeaf(condition);
 }
 
-function valueTest(path, test, reader) {
-  const { read } = reader(path);
+function textOfLeaf({ path, op, value }) {
+  return `${path} ${op} ${op === "in" || op === "between" ? "(...)" : show(value)}`;
+}
+
+function valueTest(path, test, rows) {
+  const { read } = rows.reader(path);
   return { test: (row) => test(read(row)), text: `${path} by a predicate` };
 }
 
-function leaf(path, op, value, reader) {
-  const source = reader(path), text = `${path} ${op} ${op === "in" || op === "between" ? "(...)" : show(value)}`;
-  if (op === "contains") return { path, op, value, text, test: containing(source, value) };
+function leaf(path, op, value, rows) {
+  const source = rows.reader(path);
+  if (op === "=") return new Leaf(path, op, source, value, keyOfValue(source, path, value), null);
+  if (op === "contains") return { path, op, value, test: containing(source, value) };
   if (op === "matches") {
     if (!(value instanceof RegExp)) throw wrong(source, path, value, "is matched by a regular expression");
     const expression = new RegExp(value.source, value.flags.replace(/[gy]/g, ""));
-    return { path, op, value, text, test: (row) => { const found = source.read(row); return typeof found === "string" && expression.test(found); } };
+    return { path, op, value, test: (row) => { const found = source.read(row); return typeof found === "string" && expression.test(found); } };
   }
   if (op === "startsWith" || op === "endsWith") {
     if (typeof value !== "string") throw wrong(source, path, value, `${op} wants a text`);
-    return { path, op, key: value, field: source.field, text, test: (row) => { const found = source.read(row); return typeof found === "string" && found[op](value); } };
+    return { path, op, key: value, value, field: source.field, test: (row) => { const found = source.read(row); return typeof found === "string" && found[op](value); } };
   }
   const keyed = (each) => keyOfValue(source, path, each);
   if (op === "in") {
     if (value === null || typeof value !== "object" || typeof value[Symbol.iterator] !== "function") throw wrong(source, path, value, "in wants a list of values");
-    const values = [...value], keys = values.map(keyed), known = new Set(keys);
-    return { path, op, values, keys: [...known], field: source.field, text, test: (row) => known.has(source.keyOf(row)) };
+    const known = new Set([...value].map(keyed)), found = new Leaf(path, op, source, value, null, [...known]);
+    if (known.size > 8) found.test = (row) => known.has(source.keyOf(row));
+    return found;
   }
   if (op === "between") {
     if (!Array.isArray(value) || value.length !== 2) throw wrong(source, path, value, "between wants two values, [least, most]");
-    const [least, most] = value.map(keyed);
-    return { path, op, keys: [least, most], field: source.field, text, test: (row) => within(source.keyOf(row), least, most) };
+    return new Leaf(path, op, source, value, null, [keyed(value[0]), keyed(value[1])]);
   }
-  const key = keyed(value);
-  return { path, op, key, value, field: source.field, text, test: comparison(source, op, key) };
-}
-
-function comparison({ keyOf }, op, key) {
-  switch (op) {
-    case "=": return (row) => keyOf(row) === key;
-    case "!=": return (row) => keyOf(row) !== key;
-    case "<": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) < 0; };
-    case "<=": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) <= 0; };
-    case ">": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) > 0; };
-    case ">=": return (row) => { const found = keyOf(row); return found !== null && key !== null && compare(found, key) >= 0; };
-  }
+  return new Leaf(path, op, source, value, keyed(value), null);
 }
 
 function within(found, least, most) {

@@ -41,10 +41,12 @@ class Registry {
     model.fields = new Map([...parent?.fields ?? [], ...model.declared]);
     model.indexes = [...parent?.indexes ?? [], ...model.ownIndexes];
     model.references = [...model.fields.values()].filter((field) => field.kind === "one" && field.bag);
+    model.values = [...model.fields.values()].filter((field) => field.kind === "value");
+    model.relations = [...model.fields.values()].filter((field) => field.kind !== "value");
     model.byField = new Map();
     for (const index of model.indexes) for (const field of index.fields) model.byField.set(field, [...model.byField.get(field) ?? [], index]);
     model.template = null;
-    model.shape = {};
+    model.readers = new Map();
     for (const part of model.parts) this.#derive(part);
   }
 

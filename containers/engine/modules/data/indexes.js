@@ -48,8 +48,9 @@ export class OrderedIndex extends Index {
   }
 
   get size() { return this.tree.size; }
-  add(instance) { this.tree.add(this.keys(instance), instance[ID]); }
-  remove(instance) { this.tree.remove(this.keys(instance), instance[ID]); }
+  add(instance) { this.tree.add(this.#keysOf(instance), instance[ID]); }
+  remove(instance) { this.tree.remove(this.#keysOf(instance), instance[ID]); }
+  #keysOf(instance) { return this.fields.length === 1 ? [keyOf(this.fields[0], instance)] : this.keys(instance); }
   // One that has these keys, if all are there.
   holder(keys) {
     if (keys.includes(null)) return undefined;

@@ -8,7 +8,7 @@ import { fits } from "everturn:data/indexes";
 import { Query } from "everturn:data/query";
 import { Rows } from "everturn:data/rows";
 import { Many, acceptTarget, setMany, setOne } from "everturn:data/relations";
-import { ID, MODEL, isInstance, isLive, label } from "everturn:data/slots";
+import { ID, MODEL, isInstance, isLive, keyOf, label } from "everturn:data/slots";
 import { atomically, insert, remove, set, unlink } from "everturn:data/store";
 
 // What stands for an object in a message: write_nested.c asks.
@@ -29,8 +29,10 @@ export class Model {
     this.ownIndexes = [];
     this.indexes = [];           // with those that it inherits
     this.compounds = [];        // its indexes over several fields, as defined
+    this.values = [];            // its fields that are no relations, and those that are
+    this.relations = [];
     this.references = [];        // its `one` fields that are kept in a bag of the other side
-    this.shape = {};             // another object whenever the fields change
+    this.readers = new Map();    // how paths are read, by path; empty whenever fields change
     this.byField = new Map();
     this.version = 0;
     this.history = [];
@@ -53,16 +55,14 @@ export class Model {
     if (values === null || typeof values !== "object") throw new ValidationError(this.name, null, values, `is created from an object of fields and values, not from ${show(values)}`);
     this.#checkNames(values);
     const instance = this.blank(), later = [];
-    for (const field of this.fields.values()) {
-      if (field.kind === "value") continue;
+    for (const field of this.relations) {
       const value = values[field.name];
       if (field.kind === "many" || field.inverse?.kind === "one") {
         if (field.kind === "one") acceptTarget(field, value);
         if (value !== undefined && value !== null) later.push(field);
       } else instance[field.slot] = acceptTarget(field, value);
     }
-    for (const field of this.fields.values()) {
-      if (field.kind !== "value") continue;
+    for (const field of this.values) {
       const value = values[field.name];
       instance[field.slot] = this.acceptValue(instance, field, value === undefined ? defaultOf(field.spec) : value);
     }
@@ -97,13 +97,13 @@ export class Model {
     const stored = this.acceptValue(instance, field, value);
     if (stored === instance[field.slot]) return;
     const indexes = this.indexesOf(field);
-    if (indexes.length > 0) this.#checkUnique(instance, indexes, new Map([[field, stored]]));
+    if (indexes.some(isUnique)) this.#checkUnique(instance, indexes, new Map([[field, stored]]));
     set(instance, field, stored);
   }
 
   #refer(instance, field, target) {
     const indexes = this.indexesOf(field);
-    if (indexes.length > 0) this.#checkUnique(instance, indexes, new Map([[field, target]]));
+    if (indexes.some(isUnique)) this.#checkUnique(instance, indexes, new Map([[field, target]]));
     if (field.inverse?.kind === "one") atomically(() => setOne(instance, field, target));
     else setOne(instance, field, target);
   }
@@ -154,7 +154,7 @@ export class Model {
       if (error instanceof Mismatch) throw new ValidationError(this.name, field.name, value, error.message);
       throw error;
     }
-    if (stored !== null) for (const index of this.indexesOf(field))
+    if (stored !== null && !field.type.isOrdered) for (const index of this.indexesOf(field))
       if (!fits(index, field.key(stored))) throw new ValidationError(this.name, field.name, value, `has an ordered index, and ${show(value)} has no order: drop the index, or give a text, a number, a date or a boolean`);
     return stored;
   }
@@ -162,6 +162,10 @@ export class Model {
   #checkUnique(instance, indexes, changed) {
     for (const index of indexes) {
       if (!index.isUnique) continue;
+      if (changed === null && index.kind === "hash") {
+        const key = keyOf(index.fields[0], instance);
+        if (key === null || !index.entries.has(key)) continue;
+      }
       const keys = index.fields.map((field) => {
         const stored = changed?.has(field) ? changed.get(field) : instance[field.slot];
         return stored === null || stored === undefined ? null : field.key(stored);
@@ -197,6 +201,7 @@ export class Model {
     return instance && this.holds(instance) ? instance : null;
   }
   all() { return new Query(this); }
+  where(...given) { return new Query(this).where(...given); }
   // How many there are of this model alone; count() takes those of the models that extend it too.
   get size() { return [...this.parts].reduce((sum, part) => sum + part.size, this.own); }
   count() { return this.size; }
@@ -204,12 +209,13 @@ export class Model {
 }
 
 const NONE = [];
+const isUnique = (index) => index.isUnique;
 
 // What can be asked of a query can be asked of a model, and of the `many` side of a relation.
-const OF_QUERIES = ["where", "not", "filter", "map", "flatMap", "limit", "offset", "select", "distinct", "orderBy", "groupBy", "join", "each", "forEach",
+const OF_QUERIES = ["not", "filter", "map", "flatMap", "limit", "offset", "select", "distinct", "orderBy", "groupBy", "join", "each", "forEach",
   "reduce", "first", "toArray", "some", "every", "sum", "min", "max", "average", "explain"];
 for (const { prototype } of [Model, Many]) {
-  for (const name of [...OF_QUERIES, ...(prototype === Many.prototype ? ["count"] : [])])
+  for (const name of [...OF_QUERIES, ...(prototype === Many.prototype ? ["where", "count"] : [])])
     Object.defineProperty(prototype, name, { value(...given) { return this.all()[name](...given); }, configurable: true, writable: true });
 }
 

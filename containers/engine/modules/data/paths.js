@@ -3,14 +3,10 @@ import { plainKey, unknownField } from "everturn:data/conditions";
 import { ID, isInstance } from "everturn:data/slots";
 import { keyOf } from "everturn:data/slots";
 
-const readers = new WeakMap();
-
 // How to read a path of a model's instances: {read, keyOf, field, owner}. `field` is there where the path is one field of the model.
 export function readerOf(model, path) {
-  let known = readers.get(model);
-  if (known?.version !== model.shape) readers.set(model, known = { version: model.shape, paths: new Map() });
-  let reader = known.paths.get(path);
-  if (!reader) known.paths.set(path, reader = makeReader(model, path));
+  let reader = model.readers.get(path);
+  if (!reader) model.readers.set(path, reader = makeReader(model, path));
   return reader;
 }
 

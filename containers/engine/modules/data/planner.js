@@ -3,47 +3,56 @@
 import { bagSize, bagWalk } from "everturn:data/bags";
 import { after, isOrdered } from "everturn:data/order";
 
-// `query` has model, condition (or null), order, limit, offset, source (a collection, or null).
+const NONE = [];
+
+// `query` has condition (or null), order, offset, source (a collection, or null).
 // A way is {kind, touches, walk(), served: the leaves that it answers, order: whether it gives the query's order, text}.
-export function plan(query) {
-  const { model, source } = query;
-  if (source) return { kind: "relation", index: source.name, touches: source.size(), walk: source.walk, served: new Set(), ordered: false };
-  const leaves = query.condition ? query.condition.all ?? [query.condition] : [];
+export function plan(model, query, limit) {
+  const { source } = query;
+  if (source) return { kind: "relation", index: source.name, touches: source.size(), walk: source.walk, served: NONE, ordered: false };
+  const leaves = query.condition ? query.condition.all ?? [query.condition] : NONE;
   const ways = [];
   for (const leaf of leaves) {
     const way = wayOfLeaf(model, leaf);
-    if (way) ways.push(way);
+    if (!way) continue;
+    // There is nothing else to do, and nothing cheaper.
+    if (leaves.length === 1 && way.kind === "unique" && way.touches < 2) return way;
+    ways.push(way);
   }
-  for (const index of usable(model)) {
+  for (const index of model.indexes) {
+    if (index.kind !== "ordered" || !index.isReady || !concerns(index, leaves, query.order)) continue;
     const way = wayOfIndex(index, leaves, query);
     if (way) ways.push(way);
   }
   const scan = scanOf(model);
-  let best = scan, bestCost = costOf(scan, query, leaves);
+  let best = scan, bestCost = costOf(scan, query, limit, leaves);
   for (const way of ways) {
-    const cost = costOf(way, query, leaves);
+    const cost = costOf(way, query, limit, leaves);
     if (cost < bestCost) [best, bestCost] = [way, cost];
   }
   return best;
 }
 
-function usable(model) {
-  return model.indexes.filter((index) => index.isReady && index.kind === "ordered");
+// Whether an ordered index can serve anything: its first field is asked for, or gives the order.
+function concerns({ fields: [first] }, leaves, order) {
+  if (order.length > 0 && order[0].field === first) return true;
+  for (const leaf of leaves) if (leaf.field === first) return true;
+  return false;
 }
 
 // What is touched, and sorting what has to be sorted.
-function costOf(way, query, leaves) {
-  const isExact = leaves.every((leaf) => way.served.has(leaf));
+function costOf(way, query, limit, leaves) {
+  const isExact = leaves.every((leaf) => way.served.includes(leaf));
   let cost = way.touches;
   if (query.order.length > 0 && !way.ordered) return cost * 2 + 1;
-  if (isExact && query.limit !== Infinity) cost = Math.min(cost, query.offset + query.limit);
+  if (isExact && limit !== Infinity) cost = Math.min(cost, query.offset + limit);
   // An index is worth its indirection only if it spares something.
-  return way.kind === "scan" ? cost : cost + 1 / (1 + way.served.size);
+  return way.kind === "scan" ? cost : cost + 1 / (1 + way.served.length);
 }
 
 function scanOf(model) {
   const { extent } = model;
-  return { kind: "scan", index: null, touches: extent.size, served: new Set(), ordered: false, walk: () => extent.walk() };
+  return { kind: "scan", index: null, touches: extent.size, served: NONE, ordered: false, walk: () => extent.walk() };
 }
 
 function wayOfLeaf(model, leaf) {
@@ -51,12 +60,22 @@ function wayOfLeaf(model, leaf) {
   const { field, op } = leaf;
   if (!field || model.fields.get(field.name) !== field) return null;
   if (field.kind === "one") return wayOfReference(field, leaf);
-  const index = model.indexes.find((index) => index.kind === "hash" && index.isReady && index.fields[0] === field);
-  if (!index || (op !== "=" && op !== "in")) return null;
-  const keys = op === "=" ? [leaf.key] : leaf.keys;
-  if (keys.includes(null)) return null;
-  const found = keys.map((key) => index.entries.get(key)).filter((instance) => instance !== undefined);
-  return { kind: "unique", index: index.name, touches: found.length, served: new Set([leaf]), ordered: found.length < 2, walk: () => walkList(found) };
+  if (op !== "=" && op !== "in") return null;
+  const index = hashOf(model, field);
+  if (!index) return null;
+  const keys = op === "=" ? [leaf.key] : leaf.keys, found = [];
+  for (let i = 0; i < keys.length; i++) {
+    if (keys[i] === null) return null;
+    const instance = index.entries.get(keys[i]);
+    if (instance !== undefined) found.push(instance);
+  }
+  return { kind: "unique", index: index.name, touches: found.length, served: [leaf], ordered: found.length < 2, found, walk: () => walkList(found) };
+}
+
+function hashOf(model, field) {
+  const indexes = model.indexesOf(field);
+  for (let i = 0; i < indexes.length; i++) if (indexes[i].kind === "hash" && indexes[i].isReady) return indexes[i];
+  return null;
 }
 
 // The other side of a relation is an index on it.
@@ -64,7 +83,7 @@ function wayOfReference(field, leaf) {
   if (leaf.op !== "=" || leaf.key === null || !field.bag) return null;
   const { value } = leaf;
   return {
-    kind: "relation", index: field.name, touches: bagSize(value, field.bag), served: new Set([leaf]), ordered: false,
+    kind: "relation", index: field.name, touches: bagSize(value, field.bag), served: [leaf], ordered: false,
     walk: () => bagWalk(value, field.bag),
   };
 }
@@ -78,12 +97,12 @@ function walkList(list) {
 function unionOf(model, leaf) {
   const parts = [];
   for (const each of leaf.any) {
-    const part = plan({ model, source: null, condition: each, order: [], limit: Infinity, offset: 0 });
+    const part = plan(model, { source: null, condition: each, order: NONE, offset: 0 }, Infinity);
     if (part.kind === "scan") return null;
     parts.push(part);
   }
   const touches = parts.reduce((sum, part) => sum + part.touches, 0);
-  return { kind: "union", index: parts.map((part) => part.index).join(" + "), touches, served: new Set(), ordered: false, walk: () => walkUnion(parts) };
+  return { kind: "union", index: parts.map((part) => part.index).join(" + "), touches, served: NONE, ordered: false, walk: () => walkUnion(parts) };
 }
 
 function walkUnion(parts) {
@@ -102,20 +121,20 @@ function walkUnion(parts) {
 
 // An ordered index serves equalities of its first fields, then one range of the next, then the order of those that follow.
 function wayOfIndex(index, leaves, query) {
-  const { fields, tree } = index, served = new Set();
+  const { fields, tree } = index, served = [];
   let prefix = [], at = 0, ranges = null;
-  const on = (field, ops) => leaves.find((leaf) => leaf.field === field && ops.includes(leaf.op) && !served.has(leaf));
+  const on = (field, ops) => leaves.find((leaf) => leaf.field === field && ops.includes(leaf.op) && !served.includes(leaf));
   for (; at < fields.length; at++) {
     const equal = on(fields[at], ["="]);
     if (!equal || !isOrdered(equal.key)) break;
-    served.add(equal);
+    served.push(equal);
     prefix.push(equal.key);
   }
   if (at < fields.length) ranges = rangesOf(tree, prefix, fields[at], on, served);
   ranges ??= [[tree.rank(prefix), tree.rank(prefix, true)]];
   const touches = ranges.reduce((sum, [from, to]) => sum + Math.max(to - from, 0), 0);
   const ordered = ranges.length === 1 && servesOrder(fields, at, query.order);
-  if (served.size === 0 && !ordered) return null;
+  if (served.length === 0 && !ordered) return null;
   const backwards = ordered && query.order.length > 0 && query.order[0].isDescending;
   return {
     kind: "index", index: index.name, touches, served, ordered, backwards, model: index.model,
@@ -134,13 +153,13 @@ function servesOrder(fields, equal, order) {
 function rangesOf(tree, prefix, field, on, served) {
   const among = on(field, ["in"]);
   if (among && among.keys.every(isOrdered)) {
-    served.add(among);
+    served.push(among);
     return among.keys.map((key) => [tree.rank([...prefix, key]), tree.rank([...prefix, key], true)]);
   }
   let from = null, to = null;
   const low = (rank) => { from = from === null ? rank : Math.max(from, rank); };
   const high = (rank) => { to = to === null ? rank : Math.min(to, rank); };
-  for (let leaf; (leaf = on(field, ["<", "<=", ">", ">=", "between", "startsWith"])); served.add(leaf)) {
+  for (let leaf; (leaf = on(field, ["<", "<=", ">", ">=", "between", "startsWith"])); served.push(leaf)) {
     const { op } = leaf, [least, most] = op === "between" ? leaf.keys : [leaf.key, leaf.key];
     if (![least, most].every(isOrdered)) return null;
     if (least === null || most === null) {
@@ -148,8 +167,8 @@ function rangesOf(tree, prefix, field, on, served) {
       high(0);
       continue;
     }
-    low(tree.rank([...prefix, null], true));
-    if (op === ">" || op === ">=" || op === "between" || op === "startsWith") low(tree.rank([...prefix, least], op === ">"));
+    if (op === "<" || op === "<=") low(tree.rank([...prefix, null], true));
+    else low(tree.rank([...prefix, least], op === ">"));
     if (op === "<" || op === "<=" || op === "between") high(tree.rank([...prefix, most], op !== "<"));
     if (op === "startsWith") {
       const end = after(least);
@@ -160,9 +179,19 @@ function rangesOf(tree, prefix, field, on, served) {
   return [[from, Math.max(from, to ?? tree.rank(prefix, true))]];
 }
 
+// Ids that are few are fetched at once.
+const FEW = 32;
+
+function walkFew(ids, extent, backwards) {
+  let at = 0;
+  if (backwards) ids.reverse();
+  return () => at < ids.length ? extent.at(ids[at++]) : null;
+}
+
 function walkRanges(index, backwards, ranges) {
   const { tree, model: { extent } } = index;
   let at = 0, next = null;
+  if (ranges.length === 1 && ranges[0][1] - ranges[0][0] <= FEW) return walkFew(tree.ids(...ranges[0]), extent, backwards);
   return () => {
     for (;;) {
       if (next === null) {

@@ -7,7 +7,7 @@ import { plan } from "everturn:data/planner";
 import { Rows, joined, lower, orderKey, sort } from "everturn:data/rows";
 import { MODEL } from "everturn:data/slots";
 
-const NOTHING = { condition: null, order: [], limit: Infinity, offset: 0, source: null };
+const NOTHING = { condition: null, order: Object.freeze([]), limit: Infinity, offset: 0, source: null };
 
 export class Query extends Rows {
   #plan;
@@ -27,20 +27,14 @@ export class Query extends Rows {
 
   // (field, operator, value), (field, value), an object of fields and values, a predicate, or another query of this model for its
   // conditions. `or` is between all that was said before and this one.
-  where(...given) {
-    return this.#narrow(given, (before, more) => before ? all([before, more]) : more);
-  }
-  and(...given) { return this.where(...given); }
-  or(...given) {
-    return this.#narrow(given, (before, more) => before ? either([before, more]) : more);
-  }
-  not(...given) {
-    return this.#narrow(given, (before, more) => before ? all([before, negated(more)]) : negated(more));
-  }
+  where(...given) { return this.#narrow(given, bothOf); }
+  and(...given) { return this.#narrow(given, bothOf); }
+  or(...given) { return this.#narrow(given, eitherOf); }
+  not(...given) { return this.#narrow(given, butNot); }
   filter(test) { return this.where(test); }
   #narrow(given, join) {
-    const { model } = this;
-    const more = condition(given, (path) => readerOf(model, path));
+    const { model } = this, more = condition(given, this);
+    if (this.#plan === NOTHING) return new Query(model, { condition: join(null, more), order: NOTHING.order, limit: Infinity, offset: 0, source: null });
     if (!this.#isCut) return this.#with({ condition: join(this.#plan.condition, more) });
     const kept = this.toArray.bind(this);
     const known = { name: `the first of ${this.model.name}`, size: () => this.#plan.limit, has: () => true, walk: () => { const list = kept(); let at = 0; return () => at < list.length ? list[at++] : null; } };
@@ -68,12 +62,14 @@ export class Query extends Rows {
     return rows;
   }
 
-  [Symbol.iterator]() {
-    const { order } = this.#plan, way = this.#way();
-    const next = this.#matching(way);
-    return new Cursor(this.#cut(order.length > 0 && !way.ordered ? () => this.#sorted(next) : null, next));
+  [Symbol.iterator]() { return this.#cursor(this.#plan.limit); }
+  #cursor(limit) {
+    const { order, offset } = this.#plan, way = this.#way(limit);
+    const next = this.#matching(way), isSorted = order.length > 0 && !way.ordered;
+    if (!isSorted && limit === Infinity && offset === 0) return new Cursor(next);
+    return new Cursor(this.#cut(isSorted ? () => this.#sorted(next) : null, next, limit));
   }
-  #way() { return plan({ model: this.model, ...this.#plan }); }
+  #way(limit = this.#plan.limit) { return plan(this.model, this.#plan, limit); }
 
   // The instances of a way that fit; their model may be a part of the way's.
   #matching(way) {
@@ -92,8 +88,8 @@ export class Query extends Rows {
     for (let row; (row = next()) !== null;) rows.push(row);
     return sort(rows, this.#plan.order);
   }
-  #cut(list, next) {
-    let { offset, limit } = this.#plan, sorted = null, at = 0;
+  #cut(list, next, limit) {
+    let { offset } = this.#plan, sorted = null, at = 0;
     const take = !list ? next : () => {
       sorted ??= list();
       return at < sorted.length ? sorted[at++] : null;
@@ -105,7 +101,9 @@ export class Query extends Rows {
   }
 
   first() {
-    const cursor = this.limit(1)[Symbol.iterator](), found = cursor.take();
+    const way = this.#way(1), { condition, limit, offset } = this.#plan;
+    if (way.found && limit > 0 && offset === 0 && this.model.parent === null && !restOf(condition, way.served)) return way.found[0] ?? null;
+    const cursor = this.#cursor(Math.min(this.#plan.limit, 1)), found = cursor.take();
     cursor.close();
     return found;
   }
@@ -160,9 +158,14 @@ export class Query extends Rows {
   }
 }
 
+const bothOf = (before, more) => before ? all([before, more]) : more;
+const eitherOf = (before, more) => before ? either([before, more]) : more;
+const butNot = (before, more) => before ? all([before, negated(more)]) : negated(more);
+
 // The conditions that a way leaves to be looked at; null if none.
 function restOf(condition, served) {
-  const left = (condition.all ?? [condition]).filter((each) => !served.has(each));
+  if (served.length === 1 && served[0] === condition) return null;
+  const left = (condition.all ?? [condition]).filter((each) => !served.includes(each));
   return left.length === 0 ? null : all(left);
 }
 

@@ -12,7 +12,10 @@ export class Rows {
   *[Symbol.iterator]() { yield* this.#source(); }
   reader(path) { return readerOfRows(path); }
 
-  where(...given) { return this.filter(condition(given, (path) => this.reader(path)).test); }
+  where(...given) {
+    const asked = condition(given, this);
+    return this.filter((row) => asked.test(row));
+  }
   and(...given) { return this.where(...given); }
   filter(test) { return rowsOf(this, function* (rows) { for (const row of rows) if (test(row)) yield row; }); }
   map(change) { return rowsOf(this, function* (rows) { for (const row of rows) yield change(row); }); }

@@ -13,7 +13,7 @@ import { ID, keyOf, label } from "everturn:data/slots";
 import { base, now } from "everturn:data/store";
 
 // Instances that are gone through in one turn.
-export const STEP = 5000;
+export const step = { instances: 5000 };
 const OFFENDERS = 10;
 
 export function redefine(model, definition, methods, options) {
@@ -25,7 +25,7 @@ export function redefine(model, definition, methods, options) {
   if (plan.values.length + plan.removed.length > 0 && openBranches().length > 0)
     throw new SchemaError(model.name, null, "cannot change its fields while branches are open: commit or revert them first (branches() lists them)");
   const migration = new Migration(model, plan, methods);
-  if (migration.total <= STEP) migration.runAtOnce();
+  if (migration.total <= step.instances) migration.runAtOnce();
   else migration.runInTurns();
   return model;
 }
@@ -121,7 +121,7 @@ function adopt(model, plan, methods) {
 function dryRun(model, plan) {
   const migration = new Migration(model, plan, undefined);
   const report = () => ({ model: model.name, changes: plan.changes, instances: migration.total, violations: migration.violations });
-  if (migration.total <= STEP) {
+  if (migration.total <= step.instances) {
     for (const _ of migration.check());
     return report();
   }
@@ -216,7 +216,8 @@ class Migration {
       console.error(`${error.name}: ${error.message}`);
       throw error;
     } finally {
-      model.migration = null;
+      // While this one was still tidying up, the next may have begun.
+      if (model.migration === this) model.migration = null;
     }
     return model;
   }
@@ -257,7 +258,7 @@ class Migration {
     for (let from = 0, n = 1; ; n++) {
       const next = model.extent.walk(from);
       let instance = null;
-      for (let i = 0; i < STEP && (instance = next()) !== null; i++) {
+      for (let i = 0; i < step.instances && (instance = next()) !== null; i++) {
         from = instance[ID] + 1;
         if (!model.holds(instance)) continue;
         this.done++;
@@ -332,6 +333,7 @@ class Migration {
     for (const field of model.declared.values()) defineAccessor(field);
     model.version++;
     model.history.push({ version: model.version, at: Date.now(), changes: plan.changes });
+    model.migration = null;
   }
 
   // Lets go of what the fields that are gone hold.
@@ -339,11 +341,10 @@ class Migration {
     const { model, plan } = this;
     const gone = [...plan.removed, ...plan.values.filter(({ spec, from }) => from && spec.rules).map(({ from }) => from)];
     if (gone.length === 0) return;
-    model.migration &&= null;
     for (let from = 0; ;) {
       const next = model.extent.walk(from);
       let instance = null;
-      for (let i = 0; i < STEP && (instance = next()) !== null; i++) {
+      for (let i = 0; i < step.instances && (instance = next()) !== null; i++) {
         from = instance[ID] + 1;
         for (const field of gone) {
           if (instance[field.slot] === undefined) continue;

@@ -1,6 +1,6 @@
 // Types of values. A type takes a value from outside and gives what is stored, gives what is stored to whoever reads, and has for
 // each stored value a key by which it is compared. What is stored cannot be changed from outside: dates are numbers, bytes are
-// copied, lists and maps are frozen. `json` and `data` say what stands for it in JSON and in messages.
+// copied, lists and maps are frozen. `isOrdered`: each of its keys has a place in an ordered index. `json` and `data` say what stands for it in JSON and in messages.
 import { Field, accept } from "everturn:data/field";
 import { show } from "everturn:data/errors";
 
@@ -14,22 +14,23 @@ export function mismatch(expected, value) {
 }
 
 function type(name, take, rest = {}) {
-  return { name, take, give: same, key: same, json: same, data: same, parse: same, measure: same, isDirect: !rest.give, ...rest };
+  return { name, take, give: same, key: same, json: same, data: same, parse: same, measure: same, isDirect: !rest.give, isOrdered: false, ...rest };
 }
 
 const length = (value) => value.length;
 
 const ANY = type("any", same, { key: anyKey });
-const BOOLEAN = type("boolean", (value) => of(typeof value === "boolean", "true or false", value));
-const NUMBER = type("number", (value) => of(typeof value === "number" && value === value, "a number", value) || 0);
-const INTEGER = type("integer", (value) => of(Number.isSafeInteger(value), "an integer of at most 53 bits", value) || 0);
-const BIGINT = type("bigint", (value) => of(typeof value === "bigint", "a BigInt, as 12n is", value), { json: String, parse: BigInt });
-const STRING = type("string", (value) => of(typeof value === "string", "a text", value), { measure: length });
+const BOOLEAN = type("boolean", (value) => of(typeof value === "boolean", "true or false", value), { isOrdered: true });
+const NUMBER = type("number", (value) => of(typeof value === "number" && value === value, "a number", value) || 0, { isOrdered: true });
+const INTEGER = type("integer", (value) => of(Number.isSafeInteger(value), "an integer of at most 53 bits", value) || 0, { isOrdered: true });
+const BIGINT = type("bigint", (value) => of(typeof value === "bigint", "a BigInt, as 12n is", value), { json: String, parse: BigInt, isOrdered: true });
+const STRING = type("string", (value) => of(typeof value === "string", "a text", value), { measure: length, isOrdered: true });
 const DATE = type("date", takeDate, {
+  isOrdered: true,
   give: (ms) => new Date(ms), json: dateText, data: dateText, parse: (text) => new Date(text),
 });
 const BYTES = type("bytes", (value) => of(value instanceof Uint8Array, "bytes (a Uint8Array)", value).slice(), {
-  give: (bytes) => bytes.slice(), key: bytesKey, measure: length,
+  give: (bytes) => bytes.slice(), key: bytesKey, measure: length, isOrdered: true,
   json: (bytes) => btoa(bytesKey(bytes)), parse: (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)),
 });
 
