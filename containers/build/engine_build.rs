@@ -35,7 +35,7 @@ const SHIM_UNITS: [&str; 11] = [
 ];
 
 /// The prelude, in the order in which it runs.
-const PRELUDE: [&str; 12] = [
+const PRELUDE: [&str; 13] = [
     "inspect.js",
     "cid.js",
     "text.js",
@@ -43,6 +43,7 @@ const PRELUDE: [&str; 12] = [
     "fetch.js",
     "console.js",
     "clone.js",
+    "crypto.js",
     "names.js",
     "calls.js",
     "links.js",

@@ -57,6 +57,8 @@ enum everturn_refusal {
   EVERTURN_OUTBOX_FULL = -18,
   EVERTURN_TOO_MANY_TIMERS = -19,
   EVERTURN_IN_QUERY = -20,
+  EVERTURN_NO_ENTROPY = -21,
+  EVERTURN_TOO_MUCH_ENTROPY = -22,
 };
 
 /* Bounds of a child that its creator may lower. */
@@ -102,6 +104,8 @@ EVERTURN_CALL(channel) everturn_port everturn_channel(void);
 
 EVERTURN_CALL(id) int32_t everturn_id(uint8_t into[64]);
 EVERTURN_CALL(date) double everturn_date(void);
+/* Fills with random bytes of the host's, at most 65,536 in a call and 1 MiB in a turn. Answers how many. */
+EVERTURN_CALL(entropy) int32_t everturn_entropy(void *into, uint32_t len);
 EVERTURN_CALL(ticks) int64_t everturn_ticks(void);
 /* Milliseconds after the turn's date, and again after each `every`, unless that is 0. Answers the timer's number. */
 EVERTURN_CALL(timer_set) int64_t everturn_timer_set(uint64_t delay, uint64_t every, const void *data, uint32_t len);

@@ -11,6 +11,7 @@
 pub mod clock;
 #[cfg(feature = "control")]
 pub mod control;
+pub mod entropy;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "link")]

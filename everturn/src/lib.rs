@@ -45,6 +45,7 @@ pub mod control {
 
 #[cfg(any(feature = "http", feature = "link", feature = "outbound"))]
 mod driver;
+pub mod entropy;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "link")]

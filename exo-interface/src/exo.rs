@@ -13,7 +13,6 @@ mod stepped;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use everturn_port_manager::{
     Bindings, ContainerId, Delivery, Gauge, Kind, Loose, PortId, PortManager, PortName, Source, Ticks,
@@ -26,8 +25,8 @@ pub use stepped::{Done, Life, Stepped};
 
 use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live_reusing};
 use crate::{
-    Container, ContainerType, Effect, Exception, ExceptionKind, ExoError, Input, OwnLimits, StateWriter,
-    TimerId, Timers, Turn, TypeContext, Verdict,
+    Container, ContainerType, Effect, Exception, ExceptionKind, ExoError, Input, Outside, OwnLimits,
+    StateWriter, TimerId, Timers, Turn, TypeContext, Verdict,
 };
 
 /// When savepoints are taken. Never part of an outcome, only of its cost.
@@ -85,8 +84,8 @@ pub struct Surroundings<'a> {
     pub context: TypeContext<'a>,
     /// Savepoints.
     pub policy: Policy,
-    /// Raised by a person who wants the turn discarded.
-    pub interrupt: Option<&'a Arc<AtomicBool>>,
+    /// What the host lends to the turn.
+    pub outside: Option<&'a Arc<Outside>>,
     /// The cost of a turn that burns less.
     pub turn_cost: Ticks,
     /// The ticks between a send and its delivery, and the length of a window; at least 1.
@@ -409,24 +408,27 @@ impl ExoInterface {
         let mode = live_reusing(self.spare.pop());
         let mut turn = Turn::open(facts, self.record.ports.clone(), message_of(&input), mode);
         turn.set_gauges(&self.upward, hand);
-        turn.set_interrupt(around.interrupt);
+        turn.set_outside(around.outside);
         let (verdict, closed) = self.drive(turn, &input)?;
-        let Closed { bindings, effects, burnt, outbox_bytes, mode } = closed;
-        match within(fuel, burnt, verdict) {
+        let Closed { bindings, effects, burnt, outbox_bytes, mode, .. } = closed;
+        let drawn = mode.drawn();
+        let mut stepped = match within(fuel, burnt, verdict) {
             Verdict::Done => {
                 self.note(around, Since { input, facts, record: mode.into_record() }, burnt)?;
                 let bound = bindings.changed.values().flatten().cloned().collect();
                 let mut stepped = self.done(Done { effects, bound }, burnt, around.turn_cost);
                 stepped.unwritten_bytes = outbox_bytes;
                 self.bind(bindings, &stepped, hand, around.lookahead);
-                Ok(stepped)
+                stepped
             }
             Verdict::Exception(exception) => {
                 effects.give_back();
                 self.go_back(around)?;
-                Ok(self.discarded(exception, burnt.min(Ticks(fuel)), around.turn_cost))
+                self.discarded(exception, burnt.min(Ticks(fuel)), around.turn_cost)
             }
-        }
+        };
+        stepped.drawn = drawn;
+        Ok(stepped)
     }
 
     fn facts(&self, around: &Surroundings<'_>, input: &Input, fuel: u64) -> Facts {
@@ -454,7 +456,11 @@ impl ExoInterface {
             source: "it is not in memory".into(),
         })?;
         let verdict = container.run(&mut turn, input)?;
-        Ok((verdict, turn.close()))
+        let closed = turn.close();
+        match closed.failure {
+            Some(what) => Err(ExoError::Entropy { container: id.to_string(), what }),
+            None => Ok((verdict, closed)),
+        }
     }
 
     fn note(&mut self, around: &Surroundings<'_>, since: Since, burnt: Ticks) -> Result<(), ExoError> {
@@ -561,6 +567,7 @@ impl ExoInterface {
             outcome,
             life: Life::GoesOn,
             forgot: None,
+            drawn: Vec::new(),
         }
     }
 }

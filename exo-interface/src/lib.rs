@@ -8,18 +8,22 @@
 //! [`Exception`] discards the turn and is data; an [`ExoError`] is the host's and stops the hypervisor.
 
 mod container;
+mod entropy;
 mod exception;
 mod exo;
 mod limits;
+mod outside;
 mod refusal;
 mod state;
 mod timers;
 mod turn;
 
 pub use container::{Container, ContainerType, Fields, Footprint, Input, TypeContext};
+pub use entropy::{Drawing, ENTROPY_CALL_BYTES_MAX, ENTROPY_TURN_BYTES_MAX, Entropy, EntropyError};
 pub use exception::{Exception, ExceptionKind};
 pub use exo::{Asked, Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
 pub use limits::{Limit, Limits, OwnLimits, lower};
+pub use outside::Outside;
 pub use refusal::Refusal;
 pub use state::{BlockReader, BlockWriter, StateReader, StateWriter};
 pub use timers::{Timer, TimerId, Timers};
@@ -46,6 +50,14 @@ pub enum ExoError {
         /// Which container.
         container: String,
         /// The call that differs.
+        what: String,
+    },
+    /// The source of random bytes failed.
+    #[error("container {container} asked for random bytes, and their source failed: {what}")]
+    Entropy {
+        /// Who asked.
+        container: String,
+        /// What the source says.
         what: String,
     },
     /// What a container type stands on failed: its memory, its engine.

@@ -67,11 +67,19 @@ pub enum Refusal {
     /// A question cannot have effects.
     #[error("a query only looks: it cannot send, create, bind, delete or set timers; a request can")]
     InQuery = 20,
+    /// The host gives no random bytes.
+    #[error(
+        "there are no random bytes here: the host of this hypervisor has to give a source of them (Builder::entropy)"
+    )]
+    NoEntropy = 21,
+    /// More random bytes than one may have.
+    #[error("a call gives at most 65,536 random bytes, and a turn 1 MiB of them")]
+    TooMuchEntropy = 22,
 }
 
 impl Refusal {
     /// Every refusal, by code.
-    pub const ALL: [Refusal; 20] = [
+    pub const ALL: [Refusal; 22] = [
         Refusal::InvalidPort,
         Refusal::NotBound,
         Refusal::NameInUse,
@@ -92,6 +100,8 @@ impl Refusal {
         Refusal::OutboxFull,
         Refusal::TooManyTimers,
         Refusal::InQuery,
+        Refusal::NoEntropy,
+        Refusal::TooMuchEntropy,
     ];
 
     /// The number that a guest gets, negated.

@@ -8,6 +8,7 @@
 //! 3. Run again, a turn gets the answers of its first run and has no effects; a call that differs is an error.
 
 mod effect;
+mod entropy;
 mod later;
 mod record;
 mod reply;
@@ -15,7 +16,6 @@ mod send;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use everturn_port_manager::{
     Bindings, ContainerId, End, Gauge, Loose, Message, PortId, PortManager, PortName, PortRef, Reply, Ticks,
@@ -24,7 +24,7 @@ use everturn_port_manager::{
 pub use effect::{Creation, Effect, Effects, Gauges, LogLevel, Minted, Sending, Target};
 pub(crate) use record::{Answer, Emptied, Record};
 
-use crate::{Exception, Limit, Limits, OwnLimits, Refusal, TimerId};
+use crate::{Exception, Limit, Limits, Outside, OwnLimits, Refusal, TimerId};
 use record::{Call, Mode};
 
 /// A turn-scoped number for a port.
@@ -90,7 +90,8 @@ pub struct Turn {
     outbox_bytes: u64,
     effects: Effects,
     burnt: u64,
-    interrupt: Option<Arc<AtomicBool>>,
+    outside: Option<Arc<Outside>>,
+    drawn: entropy::Drawn,
     mode: Mode,
 }
 
@@ -117,7 +118,8 @@ impl Turn {
             bindings,
             effects: Effects::default(),
             burnt: 0,
-            interrupt: None,
+            outside: None,
+            drawn: entropy::Drawn::default(),
             mode,
         }
     }
@@ -134,13 +136,13 @@ impl Turn {
         }
     }
 
-    pub(crate) fn set_interrupt(&mut self, by: Option<&Arc<AtomicBool>>) {
-        self.interrupt = by.cloned();
+    pub(crate) fn set_outside(&mut self, outside: Option<&Arc<Outside>>) {
+        self.outside = outside.cloned();
     }
 
-    /// A flag that a person may raise to have this turn discarded.
-    pub fn interrupt(&self) -> Option<&Arc<AtomicBool>> {
-        self.interrupt.as_ref()
+    /// What the host lends, where a flag is that a person may raise to have this turn discarded.
+    pub fn outside(&self) -> Option<&Arc<Outside>> {
+        self.outside.as_ref()
     }
 
     /// Closes the turn: what it recorded, its effects and its bindings. The answer goes through the
@@ -158,6 +160,7 @@ impl Turn {
             effects: self.effects,
             burnt: Ticks(self.burnt),
             outbox_bytes: self.outbox_bytes,
+            failure: self.drawn.failure,
             mode: self.mode,
         }
     }
@@ -378,7 +381,7 @@ impl Turn {
         match answer {
             Answer::Id(id) => Ok(id),
             Answer::Refusal(refusal) => Err(refusal),
-            Answer::Number(_) | Answer::Names(_) => Err(Refusal::InvalidPort),
+            Answer::Number(_) | Answer::Names(_) | Answer::Bytes(_) => Err(Refusal::InvalidPort),
         }
     }
 
@@ -512,7 +515,7 @@ impl Turn {
         match answer {
             Answer::Number(number) => Ok(number),
             Answer::Refusal(refusal) => Err(refusal),
-            Answer::Names(_) | Answer::Id(_) => Err(Refusal::UnknownCall),
+            Answer::Names(_) | Answer::Id(_) | Answer::Bytes(_) => Err(Refusal::UnknownCall),
         }
     }
 
@@ -540,6 +543,8 @@ pub(crate) struct Closed {
     pub(crate) effects: Effects,
     pub(crate) burnt: Ticks,
     pub(crate) outbox_bytes: u64,
+    /// How the source of random bytes failed.
+    pub(crate) failure: Option<String>,
     pub(crate) mode: Mode,
 }
 

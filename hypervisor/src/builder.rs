@@ -6,7 +6,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use everturn_dag::{Cid, MemoryStore, Store};
-use everturn_exo_interface::{ContainerType, Limit, Limits, OwnLimits};
+use everturn_exo_interface::{ContainerType, Entropy, Limit, Limits, Outside, OwnLimits};
 use everturn_port_manager::Ticks;
 
 use tokio::sync::watch;
@@ -138,6 +138,7 @@ pub struct Builder {
     lines_told: u64,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     stopwatch: Option<Stopwatch>,
+    entropy: Option<Arc<dyn Entropy>>,
 }
 
 impl Builder {
@@ -209,6 +210,14 @@ impl Builder {
         self
     }
 
+    /// Where the random bytes of guests come from (`crypto.getRandomValues`, [`Turn::entropy`](everturn_exo_interface::Turn)); without it
+    /// a guest that asks for some is refused.
+    #[must_use]
+    pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Builder {
+        self.entropy = Some(Arc::new(entropy));
+        self
+    }
+
     /// How commits are timed for [`Hypervisor::metrics`]: nanoseconds since any fixed instant. Without it they are not.
     #[must_use]
     pub fn stopwatch(mut self, stopwatch: impl Fn() -> u64 + Send + Sync + 'static) -> Builder {
@@ -244,10 +253,11 @@ impl Builder {
         let failure: Arc<OnceLock<String>> = Arc::default();
         let (commands, inbox) = channel();
         let (commits, outbox) = sync_channel(1);
-        let runner = Runner::new(store.clone(), types.clone(), self.settings, &self.type_limits);
+        let outside = Arc::new(Outside { entropy: self.entropy, ..Outside::default() });
+        let runner =
+            Runner::new(store.clone(), types.clone(), self.settings, &self.type_limits, outside.clone());
         let counters: Arc<Counters> = Arc::default();
         let core = Core::open(runner, failure.clone(), commits, due, counters.clone())?;
-        let interrupt = core.interrupt();
         let lines = Lines::open(&*store, self.observer, self.lines_told)?;
         let committer = Committer {
             writer,
@@ -266,6 +276,6 @@ impl Builder {
             spawn("everturn-core", Box::new(move || core.run(&inbox)))?,
             spawn("everturn-commit", Box::new(move || committer.run(&outbox, &to_core)))?,
         ];
-        Ok(Hypervisor::new(commands, types, failure, interrupt, self.clock, threads, back))
+        Ok(Hypervisor::new(commands, types, failure, outside, self.clock, threads, back))
     }
 }

@@ -23,7 +23,6 @@ mod turns;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock, RwLock};
 
@@ -270,11 +269,6 @@ impl Core {
             None => return Err(damaged(format!("a key of {} bytes", key.len()))),
         }
         Ok(())
-    }
-
-    /// The flag with which a person discards a running turn.
-    pub(crate) fn interrupt(&self) -> Arc<AtomicBool> {
-        self.runner.interrupt.clone()
     }
 
     /// Runs until told to stop or until the host fails.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use everturn_dag::{Cid, Ipld, Store, StoreError};
-use everturn_exo_interface::{ContainerType, Footprint, Limit, OwnLimits};
+use everturn_exo_interface::{ContainerType, Footprint, Limit, Outside, OwnLimits};
 use everturn_port_manager::{ContainerId, Kind, Message, PortName, Ticks};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
@@ -26,7 +26,7 @@ pub struct Hypervisor {
     commands: Arc<Commands>,
     types: Types,
     failure: Arc<OnceLock<String>>,
-    interrupt: Arc<AtomicBool>,
+    outside: Arc<Outside>,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     threads: Threads,
     back: Back,
@@ -91,7 +91,7 @@ impl Hypervisor {
         commands: Sender<Command>,
         types: Types,
         failure: Arc<OnceLock<String>>,
-        interrupt: Arc<AtomicBool>,
+        outside: Arc<Outside>,
         clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
         threads: Vec<JoinHandle<()>>,
         back: Back,
@@ -100,7 +100,7 @@ impl Hypervisor {
             commands: Arc::new(Commands(commands)),
             types,
             failure,
-            interrupt,
+            outside,
             clock,
             threads: Arc::new(Mutex::new(threads)),
             back,
@@ -473,7 +473,7 @@ impl Hypervisor {
 
     /// Discards the turn that is running now, if it can be: its exception says that it was interrupted.
     pub fn interrupt(&self) {
-        self.interrupt.store(true, Ordering::Relaxed);
+        self.outside.interrupt.store(true, Ordering::Relaxed);
     }
 
     /// Makes everything done so far durable and ends; the store can be opened again afterwards.

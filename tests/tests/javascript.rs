@@ -320,7 +320,7 @@ fn names_are_completed_from_the_living_heap_and_leave_nothing_behind() {
     };
     let (root, ticks, answers) = story(true);
     let last = |text: &str| answers.iter().rev().find(|(asked, _)| *asked == text).unwrap().1.clone();
-    assert_eq!(last("cr"), ["creature", "critic"]);
+    assert_eq!(last("cr"), ["creature", "critic", "crypto"]);
     assert_eq!(last("f(creature.l"), ["legs", "lines"]);
     assert!(last("critic.").contains(&"crowd".to_owned()) && last("critic.").contains(&"speak".to_owned()));
     assert_eq!(last("creature.name."), [""; 0]);

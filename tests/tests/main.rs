@@ -11,6 +11,7 @@ mod determinism;
 mod dice;
 mod disk;
 mod engine;
+mod entropy;
 mod host;
 mod javascript;
 mod layers;

@@ -287,3 +287,35 @@ fn a_parent_and_its_child_talk_and_an_exception_is_told() {
         assert_eq!(world.inspect().len(), 2);
     });
 }
+
+/// Answers with four random bytes; told 1, it asks for more than one may and answers with the refusal's code.
+const DRAWER: &str = r#"(module
+    (import "everturn" "answer" (func $answer (param i32 i32) (result i32)))
+    (import "everturn" "entropy" (func $entropy (param i32 i32) (result i32)))
+    (import "everturn" "input" (func $input (param i32 i32 i32) (result i32)))
+    (memory (export "memory") 3)
+    (func (export "everturn_message") (param i32)
+        (local $drawn i32)
+        (drop (call $input (i32.const 0) (i32.const 0) (i32.const 1)))
+        (local.set $drawn (call $entropy (i32.const 10)
+            (select (i32.const 65537) (i32.const 4) (i32.load8_u (i32.const 0)))))
+        (if (i32.lt_s (local.get $drawn) (i32.const 0))
+            (then
+                (i32.store8 (i32.const 9) (i32.add (i32.const 0x20) (i32.sub (i32.const -1) (local.get $drawn))))
+                (drop (call $answer (i32.const 9) (i32.const 1))))
+            (else
+                (i32.store8 (i32.const 9) (i32.const 0x44))
+                (drop (call $answer (i32.const 9) (i32.const 5)))))))"#;
+
+#[test]
+fn a_module_draws_random_bytes_at_their_price() {
+    each_way(|world| {
+        let drawer = world.root(DRAWER);
+        let [four, more] = [0, 0].map(|told| world.ask(&drawer, told));
+        assert!(matches!(&four, Ipld::Bytes(bytes) if bytes.len() == 4), "{four:?}");
+        assert_ne!(four, more);
+        let cheap = world.send(&drawer, 0).burnt.0;
+        assert_eq!(world.ask(&drawer, 1), Ipld::Integer(-22));
+        assert!(world.send(&drawer, 1).burnt.0 > cheap + 65_000);
+    });
+}

@@ -3,11 +3,13 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use everturn::entropy::Entropy;
 use everturn::js::{JsOptions, JsType, ModuleCache, TrackerKind};
 use everturn::{
     Cid, ContainerId, Exception, Hypervisor, Ipld, MemoryStore, Receipt, Settings, Store, Ticks, Unloading,
 };
 
+use crate::entropy::{Derived, Of};
 use crate::host::Host;
 
 /// The engine, prepared once in a process and kept compiled between processes.
@@ -34,6 +36,8 @@ pub(crate) struct Ways {
     pub(crate) restart_always: bool,
     /// Noise in the dead stack before every turn.
     pub(crate) soiled_stack: bool,
+    /// Where random bytes come from in place of [`Derived`].
+    pub(crate) entropy: Option<Arc<dyn Entropy>>,
 }
 
 impl Ways {
@@ -103,6 +107,7 @@ impl World {
         let mut world = World::idle_on(store, Ways { settings, ..Ways::default() });
         let builder = Hypervisor::resume(world.store.clone(), checkpoint)
             .settings(settings)
+            .entropy(Derived)
             .register_container("js", world.js.clone());
         world.host.start(builder).unwrap();
         world.root = ContainerId::root("main");
@@ -118,6 +123,7 @@ impl World {
         let lines = self.lines.clone();
         let builder = Hypervisor::builder()
             .settings(self.ways.settings)
+            .entropy(Of(self.ways.entropy.clone().unwrap_or_else(|| Arc::new(Derived))))
             .on_line(move |line| lines.lock().unwrap().push(line.text.clone()));
         self.host.start(builder).unwrap().register_container("js", self.js.clone());
     }

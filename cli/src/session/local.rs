@@ -136,6 +136,7 @@ impl Local {
         let told = lines.clone();
         let builder = builder
             .clock(everturn::clock::now_ms)
+            .entropy(everturn::entropy::SystemEntropy)
             .stopwatch(everturn::clock::stopwatch())
             .on_line(move |line| told.tell(line))
             .lines_told(shown);

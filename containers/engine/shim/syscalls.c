@@ -347,11 +347,24 @@ static JSValue native_cancel(JSContext *context, JSValueConst this, int count, J
     return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
 }
 
+/* entropy(Uint8Array): fills it with the host's random bytes */
+static JSValue native_entropy(JSContext *context, JSValueConst this, int count, JSValueConst *arguments)
+{
+    (void)this, (void)count;
+    size_t length;
+    uint8_t *bytes = JS_GetUint8Array(context, &length, arguments[0]);
+    if (!bytes)
+        return JS_HasException(context) ? JS_EXCEPTION : JS_UNDEFINED;
+    int32_t code = host_entropy(bytes, (uint32_t)length);
+    return code < 0 ? throw_refusal(context, code) : JS_UNDEFINED;
+}
+
 int syscalls_natives(JSContext *context, JSValueConst natives)
 {
     return JS_DefinePropertyValueStr(context, natives, "post", JS_NewCFunction(context, native_post, "post", 3), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "demand", JS_NewCFunction(context, native_demand, "demand", 3), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "timer", JS_NewCFunction(context, native_timer, "timer", 3), JS_PROP_C_W_E) < 0 ||
+           JS_DefinePropertyValueStr(context, natives, "entropy", JS_NewCFunction(context, native_entropy, "entropy", 1), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "cancel", JS_NewCFunction(context, native_cancel, "cancel", 1), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "portPrototype", port_prototype(context), JS_PROP_C_W_E) < 0 ||
            JS_DefinePropertyValueStr(context, natives, "reject", JS_NewCFunction(context, native_reject, "reject", 2), JS_PROP_C_W_E) < 0;

@@ -6,7 +6,9 @@
 
 mod incoming;
 
-use everturn_exo_interface::{Exception, ExceptionKind, Handle, Limit, LogLevel, Refusal, TimerId, Turn};
+use everturn_exo_interface::{
+    ENTROPY_CALL_BYTES_MAX, Exception, ExceptionKind, Handle, Limit, LogLevel, Refusal, TimerId, Turn,
+};
 use wasmtime::{Caller, Linker, Trap};
 
 use super::guest::{Host, Raised};
@@ -31,11 +33,12 @@ const TEXT_BYTES: u32 = 256;
 
 /// The functions that a user's module may import, with their types: i and I are integers of 32 and 64 bits, F is a float
 /// of 64.
-pub(crate) const SIGNATURES: [(&str, &str); 28] = [
+pub(crate) const SIGNATURES: [(&str, &str); 29] = [
     ("answer", "(ii) -> i"),
     ("call", "(iiiiii) -> i"),
     ("channel", "() -> i"),
     ("date", "() -> F"),
+    ("entropy", "(ii) -> i"),
     ("id", "(i) -> i"),
     ("input", "(iii) -> i"),
     ("log", "(iii) -> ()"),
@@ -177,6 +180,16 @@ fn add_facts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
     linker.func_wrap("everturn", "date", |mut caller: Called<'_>| -> wasmtime::Result<f64> {
         let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;
         Ok(turn.date_ms() as f64)
+    })?;
+    linker.func_wrap("everturn", "entropy", |mut caller: Called<'_>, into: u32, len: u32| -> Answered {
+        let (memory, turn) = open(&mut caller, EFFECT_FUEL, len.into())?;
+        bytes(&memory, into, len)?;
+        // What is longer is refused whatever its length.
+        let mut drawn = vec![0; (len as usize).min(ENTROPY_CALL_BYTES_MAX + 1)];
+        match turn.entropy(&mut drawn) {
+            Ok(()) => put(&memory, into, &drawn),
+            Err(refusal) => Ok(-refusal.code()),
+        }
     })?;
     linker.func_wrap("everturn", "ticks", |mut caller: Called<'_>| -> wasmtime::Result<i64> {
         let (_, turn) = open(&mut caller, FACT_FUEL, 0)?;

@@ -51,7 +51,8 @@ impl ExoInterface {
         let (input, fuel) = (Input::Query(data), around.context.limits.turn_fuel);
         let mut facts = self.facts(around, &input, fuel);
         facts.date_ms = facts.date_ms.max(date_ms);
-        let turn = Turn::open(facts, self.record.ports.clone(), None, question());
+        let mut turn = Turn::open(facts, self.record.ports.clone(), None, question());
+        turn.set_outside(around.outside);
         let (verdict, closed) = self.drive(turn, &input)?;
         self.take_back(around)?;
         let Closed { mut effects, burnt, .. } = closed;

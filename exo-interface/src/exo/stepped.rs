@@ -28,6 +28,8 @@ pub struct Stepped {
     pub life: Life,
     /// A child that could not be created, whose port went before the turn that told of it.
     pub forgot: Option<ContainerId>,
+    /// What it drew from the host's source of random bytes, in order: `None` where that had nothing.
+    pub drawn: Vec<Option<Vec<u8>>>,
 }
 
 /// A turn that was done.

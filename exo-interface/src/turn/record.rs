@@ -29,6 +29,7 @@ pub(super) enum Call {
     Log,
     After,
     Cancel,
+    Entropy,
 }
 
 impl Call {
@@ -36,7 +37,7 @@ impl Call {
     pub(super) fn only_looks(self) -> bool {
         match self {
             Call::Ticks | Call::Get | Call::Names | Call::IsValid | Call::PortId | Call::Parent => true,
-            Call::Answer | Call::Log => true,
+            Call::Answer | Call::Log | Call::Entropy => true,
             Call::Create | Call::Lower | Call::Channel | Call::Bind | Call::Unbind | Call::Delete => false,
             Call::Drop | Call::Send | Call::Ask | Call::Request | Call::Reject => false,
             Call::After | Call::Cancel => false,
@@ -51,6 +52,7 @@ pub(crate) enum Answer {
     Refusal(Refusal),
     Names(Vec<String>),
     Id(ContainerId),
+    Bytes(Vec<u8>),
 }
 
 /// One syscall: (call, digest of its arguments, answer).
@@ -61,6 +63,10 @@ type Called = (Call, u64, Answer);
 pub(crate) struct Record {
     first: Option<Called>,
     more: Vec<Called>,
+    /// Random bytes among the answers.
+    drawn_bytes: usize,
+    /// How often some were asked for.
+    drawings: u32,
 }
 
 /// A list of calls longer than this is not kept for its memory.
@@ -73,7 +79,7 @@ pub(crate) struct Emptied(Vec<Called>);
 impl Record {
     /// A record without calls that uses the memory of one before.
     pub(crate) fn reusing(memory: Emptied) -> Record {
-        Record { first: None, more: memory.0 }
+        Record { more: memory.0, ..Record::default() }
     }
 
     /// The memory of its list, if it is worth being kept.
@@ -83,6 +89,10 @@ impl Record {
     }
 
     pub(super) fn push(&mut self, call: Call, arguments: &[&[u8]], answer: Answer) {
+        if call == Call::Entropy {
+            self.drawings += 1;
+            self.drawn_bytes += if let Answer::Bytes(bytes) = &answer { bytes.len() } else { 0 };
+        }
         let called = (call, digest(arguments), answer);
         match &mut self.first {
             None => self.first = Some(called),
@@ -103,7 +113,21 @@ impl Record {
 
     /// Memory that the record takes, roughly, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Record>() + self.more.capacity() * size_of::<Called>()
+        size_of::<Record>() + self.more.capacity() * size_of::<Called>() + self.drawn_bytes
+    }
+
+    /// What was drawn from the host's source, in order: `None` where it had nothing.
+    fn drawn(&self) -> Vec<Option<Vec<u8>>> {
+        if self.drawings == 0 {
+            return Vec::new();
+        }
+        let drawings = self.first.iter().chain(&self.more).filter(|(call, ..)| *call == Call::Entropy);
+        let drawn = drawings.filter_map(|(.., answer)| match answer {
+            Answer::Bytes(bytes) => Some(Some(bytes.clone())),
+            Answer::Refusal(Refusal::NoEntropy) => Some(None),
+            _ => None,
+        });
+        drawn.collect()
     }
 }
 
@@ -129,6 +153,14 @@ impl Mode {
         match self {
             Mode::Live(record) | Mode::Again(Again { record, .. }) => record,
             Mode::Question => Record::default(),
+        }
+    }
+
+    /// What a turn that ran the first time drew from the host's source.
+    pub(crate) fn drawn(&self) -> Vec<Option<Vec<u8>>> {
+        match self {
+            Mode::Live(record) => record.drawn(),
+            Mode::Again(_) | Mode::Question => Vec::new(),
         }
     }
 

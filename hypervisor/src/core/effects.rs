@@ -49,7 +49,8 @@ impl Core {
     pub(super) fn carry_out(&mut self, id: ContainerId, stepped: Stepped) -> Result<(), HypervisorError> {
         tracing::trace!(target: "everturn::path", container = %id, burnt = %stepped.burnt, "Carried out");
         self.open.touched.insert(id);
-        let Stepped { taken, back, burnt, ticks, date_ms, unwritten_bytes, outcome, life, forgot } = stepped;
+        let Stepped { taken, back, burnt, ticks, date_ms, unwritten_bytes, outcome, life, forgot, .. } =
+            stepped;
         if let Some(child) = forgot {
             keys::let_id_go(&mut self.open.batch, child);
         }

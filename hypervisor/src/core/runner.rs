@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use everturn_dag::{Batch, Space, Store};
 use everturn_exo_interface::{
-    Asked, ContainerType, ExoError, ExoInterface, Life, Limits, OwnLimits, Policy, Stepped, Surroundings,
-    TypeContext,
+    Asked, ContainerType, ExoError, ExoInterface, Life, Limits, Outside, OwnLimits, Policy, Stepped,
+    Surroundings, TypeContext,
 };
 use everturn_port_manager::{Head, Loose, Source, Ticks};
 
@@ -24,7 +23,7 @@ pub(crate) struct Runner {
     pub(super) settings: Settings,
     /// Of types that have limits of their own.
     type_limits: Arc<BTreeMap<String, Limits>>,
-    pub(super) interrupt: Arc<AtomicBool>,
+    pub(super) outside: Arc<Outside>,
 }
 
 impl Runner {
@@ -33,10 +32,11 @@ impl Runner {
         types: Types,
         settings: Settings,
         own: &BTreeMap<String, OwnLimits>,
+        outside: Arc<Outside>,
     ) -> Runner {
         let type_limits =
             own.iter().map(|(name, own)| (name.clone(), settings.limits.of_type(own))).collect();
-        Runner { store, types, settings, type_limits: Arc::new(type_limits), interrupt: Arc::default() }
+        Runner { store, types, settings, type_limits: Arc::new(type_limits), outside }
     }
 
     /// A container's bounds.
@@ -136,7 +136,7 @@ impl Runner {
             container_type,
             context,
             policy: Policy { savepoint_turns: self.settings.savepoint_turns },
-            interrupt: Some(&self.interrupt),
+            outside: Some(&self.outside),
             turn_cost: self.settings.turn_cost,
             lookahead: self.lookahead(),
         }

@@ -121,6 +121,6 @@ impl Core {
 
     /// Lowers the flag with which a person discards a running turn.
     pub(super) fn lower_interrupt(&self) {
-        self.runner.interrupt.store(false, Ordering::Relaxed);
+        self.runner.outside.interrupt.store(false, Ordering::Relaxed);
     }
 }

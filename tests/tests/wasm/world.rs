@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use everturn::wasm::{ModuleCache, WasmOptions, WasmType};
 use everturn::{ContainerId, Exception, Hypervisor, HypervisorError, Ipld, MemoryStore, Receipt};
 
+use crate::entropy::Derived;
 use crate::host::Host;
 use crate::world::Ways;
 
@@ -51,6 +52,7 @@ impl World {
         let lines = self.lines.clone();
         let builder = Hypervisor::builder()
             .settings(self.ways.settings)
+            .entropy(Derived)
             .on_line(move |line| lines.lock().unwrap().push(line.text.clone()));
         self.host.start(builder).unwrap().register_container("wasm", self.wasm.clone());
     }
