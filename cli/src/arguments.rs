@@ -2,6 +2,7 @@
 
 mod serve;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -48,9 +49,9 @@ pub(crate) struct Globals {
 
     /// Answer with one JSON object a line, for programs
     ///
-    /// Each object has a field "event" that says what it tells: answer, backup, check, container, error, exception,
-    /// exported, heap, help, id, imported, interrupted, line (something was printed), links, listening, loaded, lost, peer, port,
-    /// ports, refused, result, root, session, undone, version or warning.
+    /// Each object has a field "event" that says what it tells: answer, backup, check, compared, container, error, exception,
+    /// exported, heap, help, id, imported, interrupted, kept, line (something was printed), links, listening, loaded, lost, peer, port,
+    /// ports, refused, replayed, result, root, session, undone, version or warning.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -187,6 +188,19 @@ Example:
   everturn import --data elsewhere state.car")]
     Import(ImportArguments),
 
+    /// Run kept inputs again, in memory, and compare what comes of them
+    ///
+    /// What was kept since the checkpoint is run once more: the same messages, dates, timers and random bytes. Every state root that was
+    /// made since, and the last state of each root container, is compared with what comes of it, a line each. The
+    /// folder is read, not changed, and nothing that the containers send leaves. The exit code is 0 if all is equal,
+    /// and 1 with the first difference if not.
+    #[command(after_long_help = "\
+Examples:
+  everturn run app.js --keep-inputs
+  everturn replay --from bafyrei...
+  everturn replay --forget")]
+    Replay(ReplayArguments),
+
     /// Take instances of everturn:data out as text, or in
     Data(DataArguments),
 
@@ -227,10 +241,39 @@ pub(crate) struct NetArguments {
     pub(crate) allow_net: Vec<AllowedHost>,
 }
 
+/// Whether inputs are kept.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct KeepArguments {
+    /// Keep what comes from outside from now on, so that `everturn replay` can run it again
+    ///
+    /// Begins with a checkpoint, whose address is told. The data folder remembers: later commands go on keeping without this
+    /// option, until `everturn replay --forget`.
+    #[arg(long)]
+    pub(crate) keep_inputs: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// The checkpoint with which keeping began; `everturn inspect` shows it
+    #[arg(long, value_name = "CID", required_unless_present = "forget")]
+    pub(crate) from: Option<Cid>,
+
+    /// Run containers on so many threads, instead of one for each core
+    #[arg(long, value_name = "N", conflicts_with = "forget")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Remove what is kept, and keep no more
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) forget: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ShellArguments {
     #[command(flatten)]
     pub(crate) net: NetArguments,
+
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
 
     #[command(flatten)]
     pub(crate) links: LinkArguments,
@@ -257,6 +300,9 @@ pub(crate) struct EvalArguments {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) net: NetArguments,
+
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
 
     /// The program: JavaScript, or a WebAssembly module
     pub(crate) file: PathBuf,

@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod load;
 mod peers;
+mod replay;
 mod root;
 mod run;
 mod serve;
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Arc<Output>) -> Result<Ex
         Command::Backup(backup) => backup::run(&globals, &backup, output).await,
         Command::Export(export) => export::run(&globals, &export, output).await,
         Command::Import(import) => import::run(&globals, &import, output).await,
+        Command::Replay(replay) => replay::run(&globals, &replay, output).await,
         Command::Data(data) => data::run(&globals, &data, output).await,
         Command::Id => id::run(&globals, output).await,
         Command::Peers(peers) => peers::run(&globals, peers, output).await,

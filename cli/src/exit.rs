@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done. Also when whoever read our output has gone, and when the shell or a server was asked to stop.
     Success = 0,
-    /// The program that ran threw; what its turn did was discarded.
+    /// The program that ran threw; what its turn did was discarded. Or a replay has come to another end.
     Exception = 1,
     /// The command line cannot be understood, or asks for what cannot be had.
     Usage = 2,
@@ -21,7 +21,7 @@ pub(crate) enum Exit {
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done
-  1    the JavaScript threw; nothing of that turn happened
+  1    the JavaScript threw; nothing of that turn happened. Of a replay: it differs
   2    the command line is wrong, or asks for what cannot be had
   3    the host failed: the disk, the data folder, a file
   130  Ctrl-C";

@@ -6,6 +6,7 @@
 mod attached;
 mod console;
 mod control;
+mod keeping;
 mod lines;
 mod local;
 mod outside;
@@ -32,7 +33,8 @@ use crate::signals::unless_signalled;
 
 pub(crate) use self::console::Stream;
 pub(crate) use self::control::Control;
-pub(crate) use self::local::{Begun, Folder, JS, Local, WASM, is_empty};
+pub(crate) use self::keeping::{kept_event, kept_text};
+pub(crate) use self::local::{Begun, Folder, JS, Local, WASM, is_empty, with_types};
 pub(crate) use self::peers::AboutPeers;
 pub(crate) use self::request::{Export, Exportable};
 

@@ -79,12 +79,21 @@ pub enum Space {
     Stale,
     /// What holds blocks, and how often each is referred to ([`references`](crate::references)).
     References,
+    /// What came from outside, where it is kept.
+    Inputs,
 }
 
 impl Space {
     /// Every space, in a fixed order.
-    pub const ALL: [Space; 6] =
-        [Space::Meta, Space::State, Space::Runtime, Space::Blocks, Space::Stale, Space::References];
+    pub const ALL: [Space; 7] = [
+        Space::Meta,
+        Space::State,
+        Space::Runtime,
+        Space::Blocks,
+        Space::Stale,
+        Space::References,
+        Space::Inputs,
+    ];
 
     /// The space's name on disk.
     pub fn name(self) -> &'static str {
@@ -95,6 +104,7 @@ impl Space {
             Space::Blocks => "blocks",
             Space::Stale => "stale",
             Space::References => "references",
+            Space::Inputs => "inputs",
         }
     }
 }

@@ -67,6 +67,11 @@ pub mod native {
     pub use everturn_containers::native::*;
 }
 
+/// Kept inputs, run again.
+pub mod replay {
+    pub use everturn_hypervisor::{Comparison, Difference, ReplayError, Replayed, replay};
+}
+
 /// WebAssembly containers.
 pub mod wasm {
     pub use everturn_containers::wasm::{
@@ -88,8 +93,8 @@ pub use everturn_exo_interface::{
 };
 pub use everturn_hypervisor::{
     ArchiveError, Budget, Builder, DueTimers, Exported, Given, Hypervisor, HypervisorError, ImportLimits,
-    Inspection, Line, Metrics, Once, Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading, check,
-    import_car,
+    Inspection, Kept, Line, Metrics, Once, Ran, Receipt, Sent, Settings, SideBySide, TurnsBy, Unloading,
+    check, import_car, kept_inputs,
 };
 pub use everturn_port_manager::{
     ContainerId, End, Kind, Message, PortId, PortName, PortRef, Reply, Source, Ticks,

@@ -13,7 +13,7 @@ use everturn_containers::native::NativeType;
 use everturn_dag::Ipld;
 use everturn_drivers::outbound::{self, Answer, Client, Outbox as Owing, Owed};
 pub use everturn_drivers::outbound::{AllowedHost, OutboundError, Settings};
-use everturn_hypervisor::{Hypervisor, HypervisorError};
+use everturn_hypervisor::{Builder, Hypervisor, HypervisorError};
 use everturn_port_manager::ContainerId;
 
 use durable::{Handed, Outbox, Said};
@@ -29,6 +29,12 @@ pub const PORT: &str = "http";
 /// the types of all that waits are known.
 pub fn register(hypervisor: &Hypervisor) {
     hypervisor.register_container(NAME, NativeType::<Outbox>::new());
+}
+
+/// As [`register`], from the beginning: a checkpoint may have one.
+#[must_use]
+pub fn registered(builder: Builder) -> Builder {
+    builder.register_container(NAME, NativeType::<Outbox>::new())
 }
 
 /// A running outer half. It ends with its hypervisor.

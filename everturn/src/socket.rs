@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use everturn_containers::native::NativeType;
 use everturn_dag::{Ipld, node};
 use everturn_drivers::http::{Failure, Frame, Outgoing, Socket, Taken, Welcome};
-use everturn_hypervisor::{Hypervisor, HypervisorError};
+use everturn_hypervisor::{Builder, Hypervisor, HypervisorError};
 use everturn_port_manager::ContainerId;
 
 use durable::{Given, Opened, Said, Waiting};
@@ -30,6 +30,12 @@ pub const PORT: &str = "sockets";
 /// the types of all that waits are known.
 pub fn register(hypervisor: &Hypervisor) {
     hypervisor.register_container(NAME, NativeType::<Waiting>::new());
+}
+
+/// As [`register`], from the beginning: a checkpoint may have one.
+#[must_use]
+pub fn registered(builder: Builder) -> Builder {
+    builder.register_container(NAME, NativeType::<Waiting>::new())
 }
 
 /// Tells a program whose sockets were left open that they are closed; nothing if there is no durable half.

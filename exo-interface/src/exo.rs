@@ -311,6 +311,11 @@ impl ExoInterface {
                     let exhausted = Exception::new(ExceptionKind::Fuel, text);
                     return Ok(self.discarded(exhausted, Ticks::ZERO, around.turn_cost));
                 }
+                let now = (self.id, self.record.ticks);
+                if let Some(burnt) = around.outside.and_then(|outside| outside.interrupted.get(&now)) {
+                    let interrupted = Exception::new(ExceptionKind::Interrupted, "interrupted");
+                    return Ok(self.discarded(interrupted, *burnt, around.turn_cost));
+                }
                 self.run(around, hand, Input::Delivery(delivery.clone(), source), fuel)
             }
             Err(exception) => Ok(self.discarded(exception, Ticks::ZERO, around.turn_cost)),

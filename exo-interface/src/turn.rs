@@ -16,6 +16,7 @@ mod send;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use everturn_port_manager::{
     Bindings, ContainerId, End, Gauge, Loose, Message, PortId, PortManager, PortName, PortRef, Reply, Ticks,
@@ -140,9 +141,9 @@ impl Turn {
         self.outside = outside.cloned();
     }
 
-    /// What the host lends, where a flag is that a person may raise to have this turn discarded.
-    pub fn outside(&self) -> Option<&Arc<Outside>> {
-        self.outside.as_ref()
+    /// A flag that a person may raise to have this turn discarded.
+    pub fn interrupt(&self) -> Option<&Arc<AtomicBool>> {
+        self.outside.as_ref().map(|outside| &outside.interrupt)
     }
 
     /// Closes the turn: what it recorded, its effects and its bindings. The answer goes through the

@@ -43,7 +43,7 @@ fn admit(folder: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn copy_all(from: &dyn Reader, to: &dyn Store) -> Result<(), StoreError> {
+pub(crate) fn copy_all(from: &dyn Reader, to: &dyn Store) -> Result<(), StoreError> {
     for space in Space::ALL {
         let (mut batch, mut failed) = (Batch::new(), None);
         from.scan(space, &[], &mut |key, value| {

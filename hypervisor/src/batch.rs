@@ -4,7 +4,7 @@ use everturn_dag::{Batch, Cid, StoreError};
 use everturn_port_manager::{ContainerId, Ticks};
 use tokio::sync::oneshot;
 
-use crate::core::Connecting;
+use crate::core::{Connecting, Marking};
 use crate::writer::Writer;
 use crate::{Given, HypervisorError, Line, Ran, Receipt};
 
@@ -27,7 +27,7 @@ pub(crate) enum Output {
     Done(Reply<()>),
     Connected(Reply<Connecting>),
     /// A state root of what the batch leaves.
-    Root(Reply<Cid>, ContainerId),
+    Root(Reply<Cid>, ContainerId, Option<Marking>),
     /// Work on what the batch leaves.
     Errand(Errand),
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use everturn_dag::{Cid, MemoryStore, Store};
 use everturn_exo_interface::{ContainerType, Entropy, Limit, Limits, Outside, OwnLimits};
-use everturn_port_manager::Ticks;
+use everturn_port_manager::{ContainerId, Ticks};
 
 use tokio::sync::watch;
 
@@ -139,6 +139,7 @@ pub struct Builder {
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     stopwatch: Option<Stopwatch>,
     entropy: Option<Arc<dyn Entropy>>,
+    interrupted: BTreeMap<(ContainerId, Ticks), Ticks>,
 }
 
 impl Builder {
@@ -225,6 +226,36 @@ impl Builder {
         self
     }
 
+    /// Makes it one that runs again what was run since a checkpoint, for whoever says when.
+    pub(crate) fn for_replay(
+        mut self,
+        store: Arc<dyn Store>,
+        checkpoint: Cid,
+        entropy: Arc<dyn Entropy>,
+        interrupted: BTreeMap<(ContainerId, Ticks), Ticks>,
+    ) -> Builder {
+        self.settings.turns_by = TurnsBy::Host;
+        Builder {
+            store: Some(store),
+            checkpoint: Some(checkpoint),
+            entropy: Some(entropy),
+            interrupted,
+            observer: None,
+            clock: None,
+            ..self
+        }
+    }
+
+    /// The container types that are registered so far.
+    pub(crate) fn types(&self) -> Types {
+        self.types.clone()
+    }
+
+    /// Ticks between a send and its delivery.
+    pub(crate) fn lookahead(&self) -> Ticks {
+        Ticks(self.settings.lookahead.0.max(1))
+    }
+
     /// Opens the store's containers and begins to run.
     ///
     /// # Errors
@@ -253,7 +284,8 @@ impl Builder {
         let failure: Arc<OnceLock<String>> = Arc::default();
         let (commands, inbox) = channel();
         let (commits, outbox) = sync_channel(1);
-        let outside = Arc::new(Outside { entropy: self.entropy, ..Outside::default() });
+        let outside =
+            Arc::new(Outside { entropy: self.entropy, interrupted: self.interrupted, ..Outside::default() });
         let runner =
             Runner::new(store.clone(), types.clone(), self.settings, &self.type_limits, outside.clone());
         let counters: Arc<Counters> = Arc::default();

@@ -145,6 +145,7 @@ pub(crate) struct Parts {
     configuration: Ipld,
     containers: Cid,
     meta: BTreeMap<String, Ipld>,
+    root: Option<Ipld>,
 }
 
 impl Parts {
@@ -174,10 +175,31 @@ impl Parts {
                 if let Some(name) = meta.keys().find(|name| !keys::FACTS.contains(&name.as_str())) {
                     return Err(wrong(&format!("it has a fact that this program does not know: {name:?}")));
                 }
-                Ok(Parts { configuration, containers, meta })
+                Ok(Parts { configuration, containers, meta, root: fields.remove("root") })
             }
             _ => Err(wrong("its runtime is not {containers, meta}")),
         }
+    }
+
+    /// The root containers, and where their states are.
+    pub(crate) fn roots(&self) -> Result<BTreeMap<ContainerId, Option<Cid>>, HypervisorError> {
+        let damaged = || StoreError::Damaged {
+            place: "a checkpoint".to_owned(),
+            what: "its root is not a list of {id, link, type}".to_owned(),
+        };
+        let Some(Ipld::List(roots)) = &self.root else { return Err(damaged().into()) };
+        let read = |root: &Ipld| {
+            let Ipld::Map(fields) = root else { return None };
+            let id = match fields.get("id")? {
+                Ipld::Link(cid) => ContainerId::from_cid(cid)?,
+                _ => ContainerId::ROOT,
+            };
+            match fields.get("link")? {
+                Ipld::Link(link) => Some((id, Some(*link))),
+                _ => Some((id, None)),
+            }
+        };
+        Ok(roots.iter().map(read).collect::<Option<_>>().ok_or_else(damaged)?)
     }
 
     /// The configuration that a hypervisor has to have to go on from here.

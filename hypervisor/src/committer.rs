@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use everturn_dag::{Batch, Cid, StoreError};
 
 use crate::batch::{Answer, Commit, Output, Reply};
-use crate::core::{Command, Connecting};
+use crate::core::{Command, Connecting, mark};
 use crate::lines::Lines;
 use crate::metrics::{Counters, Stopwatch, add};
 use crate::writer::Writer;
@@ -97,10 +97,17 @@ impl Committer {
 
     fn prepare(&mut self, output: Output) -> Result<Leaving, StoreError> {
         match output {
-            Output::Root(reply, id) => match self.writer.state_root(id) {
-                Err(HypervisorError::Store(error)) => Err(error),
-                root => Ok(Leaving::Root(reply, root)),
-            },
+            Output::Root(reply, id, marking) => {
+                let root = match self.writer.state_root(id) {
+                    Err(HypervisorError::Store(error)) => return Err(error),
+                    root => root,
+                };
+                if let (Ok(root), Some(marking)) = (&root, marking) {
+                    let mark = mark(&marking, *root);
+                    self.writer.note_mark(marking.0, &mark)?;
+                }
+                Ok(Leaving::Root(reply, root))
+            }
             Output::Errand(errand) => errand(&mut self.writer).map(Leaving::Answer),
             output => Ok(Leaving::Output(output)),
         }

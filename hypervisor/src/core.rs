@@ -9,10 +9,12 @@
 //! Knows no clock: a batch is cut when the committer is free and there is nothing better to do, or when it has
 //! grown large.
 
+mod again;
 mod alarms;
 mod answers;
 mod connect;
 mod effects;
+mod keeping;
 mod once;
 mod queries;
 mod requests;
@@ -31,9 +33,11 @@ use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeReco
 use everturn_port_manager::{ContainerId, Gauge, Loose, Ordered, Port, PortId, ReceiptId, Taken, Ticks};
 use tokio::sync::watch;
 
+pub(crate) use again::Again;
 use alarms::Alarms;
 pub(crate) use answers::{Awaited, Hearer};
 pub(crate) use connect::{Connecting, Place};
+pub(crate) use keeping::{Marking, mark};
 use once::Onces;
 pub(crate) use requests::{Command, Joined};
 use residents::Residents;
@@ -144,6 +148,10 @@ pub(crate) struct Core {
     held: BTreeMap<u64, Vec<queries::Held>>,
     hot: Residents,
     residents: Residents,
+    /// What is known of inputs that are kept, where they are.
+    keeping: Option<Box<keeping::Keeping>>,
+    /// Why an input could not be kept.
+    unkept: Option<StoreError>,
 }
 
 /// The batch that is being filled.
@@ -210,7 +218,10 @@ impl Core {
             held: BTreeMap::new(),
             hot: Residents::default(),
             residents: Residents::default(),
+            keeping: None,
+            unkept: None,
         };
+        core.keeping = keeping::Keeping::read(&*core.runner.store)?.map(Box::new);
         core.read_runtime()?;
         Ok(core)
     }
@@ -342,6 +353,7 @@ impl Core {
         }
         self.onces.commit(self.cut, &mut open.batch)?;
         self.alarms.note_kept(self.onces.first_until_ms());
+        self.write_standing(&mut open.batch)?;
         for id in self.loose.take_changed() {
             match self.loose.get(id) {
                 Some(port) => {

@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
 use crate::core::{Awaited, Command, Connecting, Hearer, Joined, Types};
+use crate::kept::{self, Kept};
 use crate::metrics::Counters;
 use crate::timers::DueTimers;
 use crate::writer::{Arrivals, Writer};
@@ -433,6 +434,33 @@ impl Hypervisor {
     pub async fn complete(&self, id: &ContainerId, text: &str) -> Result<Vec<String>, HypervisorError> {
         let (id, text) = (*id, text.to_owned());
         self.ask(|reply| Command::Complete { id, text, reply }).await
+    }
+
+    /// Keeps from here on what comes from outside (messages, timers that are due, random bytes, what the host makes, connects and
+    /// restores), each input in the batch of its turn, so that [`replay`](crate::replay) can run it again. Begins with a checkpoint, which
+    /// is held until that is over; what was kept before goes. It is a property of the store: whoever opens it again goes on keeping, until
+    /// [`Hypervisor::forget_inputs`].
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped, or a container's type is not registered.
+    pub async fn keep_inputs(&self) -> Result<Kept, HypervisorError> {
+        self.ask(|reply| Command::Keep { reply }).await
+    }
+
+    /// What is kept of inputs, as far as it is durable.
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped, or the store is damaged.
+    pub async fn kept_inputs(&self) -> Result<Option<Kept>, HypervisorError> {
+        self.errand(|writer| kept::kept_inputs(&*writer.store)).await
+    }
+
+    /// Removes what is kept of inputs, and keeps no more.
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped.
+    pub async fn forget_inputs(&self) -> Result<(), HypervisorError> {
+        self.ask(|reply| Command::Forget { reply }).await
     }
 
     /// Every container, by id.

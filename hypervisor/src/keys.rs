@@ -17,6 +17,7 @@
 //! | stale | id `p` name | empty: another port is bound there than the state node says, or none |
 //! | blocks | CID | the block |
 //! | references | holds, counts | [`references`] |
+//! | inputs | | [`kept`](crate::kept) |
 //!
 //! A container holds, under names that begin with its id: `i` the node of its id, `n` its newest state node, `b` and a
 //! CID a block that its live state refers to (a module).

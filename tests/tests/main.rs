@@ -28,6 +28,7 @@ mod persistence;
 mod ports;
 mod power;
 mod queries;
+mod replay;
 mod requests;
 mod rollback;
 mod roots;

@@ -102,6 +102,13 @@ impl World {
         world
     }
 
+    /// As [`World::empty`], in one of these ways.
+    pub(crate) fn with_nothing(ways: Ways) -> World {
+        let mut world = World::idle_on(Arc::new(MemoryStore::new()), ways);
+        world.start();
+        world
+    }
+
     /// A hypervisor that goes on from a checkpoint which is in the store.
     pub(crate) fn resumed(store: Arc<dyn Store>, checkpoint: &Cid, settings: Settings) -> World {
         let mut world = World::idle_on(store, Ways { settings, ..Ways::default() });

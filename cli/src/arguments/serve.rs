@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use everturn::http::{Settings, Tls};
 
-use super::NetArguments;
+use super::{KeepArguments, NetArguments};
 use crate::links::LinkArguments;
 
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ pub(crate) struct ServeArguments {
 
     #[command(flatten)]
     pub(crate) net: NetArguments,
+
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
 
     #[command(flatten)]
     pub(crate) links: LinkArguments,

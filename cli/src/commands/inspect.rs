@@ -10,14 +10,17 @@ use crate::arguments::Globals;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Folder, Session};
+use crate::session::{Folder, Session, kept_event, kept_text};
 
 pub(crate) async fn run(globals: &Globals, output: &Arc<Output>) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MustExist, output).await?;
-    let inspected = session.inspect().await;
-    let containers = session.close(inspected).await?;
+    let looked = async { Ok((session.inspect().await?, session.kept().await?)) }.await;
+    let (containers, kept) = session.close(looked).await?;
     for (depth, container, name) in tree(&containers) {
         output.say(&line(depth, container, name), || event(container, name));
+    }
+    if let Some(kept) = kept {
+        output.say(&kept_text(&kept), || kept_event(&kept));
     }
     Ok(Exit::Success)
 }

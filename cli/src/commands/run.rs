@@ -40,6 +40,7 @@ pub(crate) async fn run(
     let edited = Edited::by(arguments.reload, "run");
     let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Vec<u8>>, Failure>>()?;
     let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
+    let session = session.keeping(arguments.keep, output).await?;
     let work = async {
         begin_or_wake(&session, &program, edited).await?;
         session.settle().await?;

@@ -33,7 +33,7 @@ pub(crate) async fn run(
     // First what can fail without a trace: nothing is begun for a server that cannot listen.
     let server = listen(arguments).await?;
     let local = Local::open(globals, Folder::MayBeNew, output).await?.serving().reaching(&arguments.net);
-    let session = Session::Local(local.clone());
+    let session = Session::Local(local.clone()).keeping(arguments.keep, output).await?;
     let served = async {
         let edited = Edited::by(arguments.reload, "serve");
         unless_signalled(&session, begin_or_wake(&session, &program, edited)).await?;

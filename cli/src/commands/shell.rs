@@ -32,6 +32,7 @@ pub(crate) async fn run(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
+    let session = session.keeping(arguments.keep, output).await?;
     let ended = converse(&session, globals, arguments, output).await;
     session.close(ended).await
 }

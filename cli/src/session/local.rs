@@ -140,10 +140,7 @@ impl Local {
             .stopwatch(everturn::clock::stopwatch())
             .on_line(move |line| told.tell(line))
             .lines_told(shown);
-        let builder = builder.register_container(JS, engine.clone());
-        let builder = builder.register_container(WASM, WasmType::beside(&engine));
-        let hypervisor = builder.register_container(LINK, LinkType).build().await?;
-        outside::register(&hypervisor);
+        let hypervisor = with_types(builder, &engine).build().await?;
         Ok(Local {
             hypervisor,
             engine,
@@ -206,6 +203,13 @@ impl Local {
         stopped?;
         Ok(value)
     }
+}
+
+/// Makes all container types known that a folder may have.
+pub(crate) fn with_types(builder: Builder, engine: &JsType) -> Builder {
+    let builder = builder.register_container(JS, engine.clone());
+    let builder = builder.register_container(WASM, WasmType::beside(engine));
+    outside::registered(builder.register_container(LINK, LinkType))
 }
 
 /// Refuses a container in which no line can be evaluated.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use everturn::outbound::{AllowedHost, Outbound, Settings};
-use everturn::{Hypervisor, Ticks};
+use everturn::{Builder, Ticks};
 
 use crate::arguments::NetArguments;
 use crate::failure::Failure;
@@ -18,9 +18,8 @@ pub(super) struct Reach {
 }
 
 /// Makes the types of drivers' durable halves known: a folder may have some.
-pub(super) fn register(hypervisor: &Hypervisor) {
-    everturn::outbound::register(hypervisor);
-    everturn::socket::register(hypervisor);
+pub(super) fn registered(builder: Builder) -> Builder {
+    everturn::socket::registered(everturn::outbound::registered(builder))
 }
 
 impl Session {

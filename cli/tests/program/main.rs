@@ -13,6 +13,7 @@ mod json;
 mod links;
 mod once_kills;
 mod reload;
+mod replay;
 mod serve;
 mod serve_kills;
 mod shell;

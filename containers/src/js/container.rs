@@ -100,9 +100,9 @@ impl JsContainer {
         interruptible: bool,
     ) -> Result<Verdict, WasmError> {
         let fuel = turn.fuel();
-        let outside = turn.outside().filter(|_| interruptible).cloned();
+        let interrupt = turn.interrupt().filter(|_| interruptible).cloned();
         self.guest.enter(turn);
-        let ended = self.enter_engine(input, fuel, outside.as_ref().map(|outside| &outside.interrupt));
+        let ended = self.enter_engine(input, fuel, interrupt.as_deref());
         self.guest.leave(turn);
         let ended = ended?;
         let burnt = match ended {

@@ -155,6 +155,7 @@ fn tag(space: Space) -> u8 {
         Space::Blocks => 4,
         Space::Stale => 5,
         Space::References => 6,
+        Space::Inputs => 7,
     }
 }
 

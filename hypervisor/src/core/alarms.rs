@@ -67,6 +67,9 @@ impl Core {
     /// It is `now_ms`: what is due becomes input, by date and within one date by container and number.
     pub(super) fn fire(&mut self, now_ms: u64) {
         self.expire_kept(now_ms);
+        if self.alarms.first_due(now_ms).is_some() {
+            self.keep_firing(now_ms);
+        }
         while let Some(id) = self.alarms.first_due(now_ms) {
             let data = self.running.get_mut(&id).and_then(|exo| exo.take_due(now_ms));
             self.note_timers(id);

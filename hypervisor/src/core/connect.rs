@@ -26,17 +26,21 @@ pub(crate) type Place = (ContainerId, PortName);
 
 impl Core {
     pub(super) fn connect(&mut self, places: &[Place; 2], reply: Reply<Connecting>) {
-        let connecting = match self.are_connected(places) {
-            Ok(true) => Ok(Connecting::Done),
-            Ok(false) => self.clear(places).and_then(|closing| match closing {
-                Some(closing) => Ok(closing),
-                None => self.make_connection(places).map(|()| Connecting::Done),
-            }),
-            Err(error) => Err(error),
-        };
-        match connecting {
+        match self.try_to_connect(places) {
             Ok(Connecting::Done) => self.open.outputs.push(Output::Connected(reply)),
             other => drop(reply.send(other)),
+        }
+    }
+
+    /// Kept whatever comes of it: also what cannot be made may have taken ports off their names.
+    pub(super) fn try_to_connect(&mut self, places: &[Place; 2]) -> Result<Connecting, HypervisorError> {
+        if self.are_connected(places)? {
+            return Ok(Connecting::Done);
+        }
+        self.keep_connection(places);
+        match self.clear(places)? {
+            Some(closing) => Ok(closing),
+            None => self.make_connection(places).map(|()| Connecting::Done),
         }
     }
 

@@ -46,9 +46,10 @@ impl Core {
         }
     }
 
-    pub(super) fn carry_out(&mut self, id: ContainerId, stepped: Stepped) -> Result<(), HypervisorError> {
+    pub(super) fn carry_out(&mut self, id: ContainerId, mut stepped: Stepped) -> Result<(), HypervisorError> {
         tracing::trace!(target: "everturn::path", container = %id, burnt = %stepped.burnt, "Carried out");
         self.open.touched.insert(id);
+        self.keep_turn(id, &mut stepped);
         let Stepped { taken, back, burnt, ticks, date_ms, unwritten_bytes, outcome, life, forgot, .. } =
             stepped;
         if let Some(child) = forgot {

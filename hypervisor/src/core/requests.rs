@@ -6,11 +6,13 @@ use everturn_dag::Cid;
 use everturn_exo_interface::{ExoInterface, OwnLimits, Unload};
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, ReceiptId, Ticks};
 
+use super::again::Again;
 use super::effects::{Sender, null_message, stamp};
 use super::{Allowance, Awaited, Connecting, Core, Pending, Place};
 use crate::batch::{Errand, Output, Repeated, Reply};
 use crate::builder::TurnsBy;
 use crate::handle::Inspection;
+use crate::kept::Kept;
 use crate::{Budget, HypervisorError, Once, Ran, keys, restore};
 
 /// A request. Its answer leaves with the batch that is open when it is met.
@@ -99,6 +101,16 @@ pub(crate) enum Command {
         root: Cid,
         reply: Reply<ContainerId>,
     },
+    /// Inputs are kept from here on.
+    Keep {
+        reply: Reply<Kept>,
+    },
+    /// What is kept of inputs goes, and no more are kept.
+    Forget {
+        reply: Reply<()>,
+    },
+    /// A kept input comes again.
+    Again(Again),
     /// Work for the writer.
     Errand(Errand, Joined),
     /// A type was registered: turns that waited for it may run.
@@ -158,6 +170,9 @@ impl Core {
                 self.fire(now_ms);
                 self.open.outputs.push(Output::Done(reply));
             }
+            Command::Keep { reply } => self.keep_inputs(reply)?,
+            Command::Forget { reply } => self.forget_inputs(reply)?,
+            Command::Again(again) => self.again(again)?,
             Command::Run { budget, reply } => self.allow(budget, reply),
             Command::Hold { ticks, reply } => self.hold(ticks, reply),
             Command::Complete { id, text, reply } => self.complete(id, &text, reply)?,
@@ -171,7 +186,7 @@ impl Core {
         Ok(())
     }
 
-    fn create_root(
+    pub(super) fn create_root(
         &mut self,
         container_type: String,
         name: &str,
@@ -198,6 +213,12 @@ impl Core {
         if let Err(error) = known.and_then(|()| self.check(&exo, &message)) {
             return drop(reply.send(Err(error)));
         }
+        self.keep_creation(
+            &exo.record().container_type.clone(),
+            name,
+            &message.data,
+            exo.record().lowered.as_deref(),
+        );
         keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
         self.running.insert(id, Box::new(exo));
         let receipt = self.await_receipt(Awaited::Creation(reply));
@@ -222,6 +243,7 @@ impl Core {
         }
         self.lower_interrupt();
         let receipt = self.await_receipt(awaited);
+        self.note_sent(receipt);
         self.put_input(to, kind, message, date_ms, Some(receipt));
     }
 
@@ -301,14 +323,22 @@ impl Core {
                 let earliest = self.clock.latest;
                 drop(reply.send(Err(HypervisorError::CutPassed { earliest })));
             }
-            (Pending::Root(_, id, reply), Some(_)) => self.open.outputs.push(Output::Root(reply, id)),
+            (Pending::Root(_, id, reply), Some(ticks)) => {
+                let marking = self.marking(id, ticks);
+                self.open.outputs.push(Output::Root(reply, id, marking));
+            }
             (pending @ (Pending::Wait(_, id, _) | Pending::Root(_, id, _)), None) => {
                 pending.refuse(HypervisorError::NoSuchContainer(id.to_string()));
             }
         }
     }
 
-    fn restore(&mut self, id: ContainerId, root: Cid, reply: Reply<()>) -> Result<(), HypervisorError> {
+    pub(super) fn restore(
+        &mut self,
+        id: ContainerId,
+        root: Cid,
+        reply: Reply<()>,
+    ) -> Result<(), HypervisorError> {
         let root_container = self.running.get(&id).filter(|exo| exo.record().holder.is_none());
         let Some(container_type) = root_container.map(|exo| exo.record().container_type.clone()) else {
             drop(reply.send(Err(HypervisorError::NoSuchContainer(id.to_string()))));
@@ -324,6 +354,7 @@ impl Core {
                 let record = self.running.get(&id).map(|exo| exo.record());
                 plan.lower(record.and_then(|record| record.lowered.clone()));
                 let ticks = self.running.get(&id).map_or(Ticks::ZERO, |exo| exo.record().ticks);
+                self.keep_restoring(id, root);
                 self.remove_tree(id);
                 self.adopt(plan, ticks);
                 self.open.outputs.push(Output::Done(reply));
@@ -336,7 +367,7 @@ impl Core {
         }
     }
 
-    fn revive(
+    pub(super) fn revive(
         &mut self,
         container_type: String,
         name: &str,
@@ -349,7 +380,7 @@ impl Core {
             drop(reply.send(Err(HypervisorError::NameInUse { name: name.to_owned(), container_type })));
             return Ok(());
         }
-        let minted = (id, ContainerId::root_node(name));
+        let (minted, type_name) = ((id, ContainerId::root_node(name)), container_type.clone());
         let (store, types) = (&*self.runner.store, &self.runner.types);
         let plan = restore::plan(store, types, minted, container_type.into(), root);
         match plan.and_then(|plan| self.has_room(&plan).map(|()| plan)) {
@@ -357,6 +388,7 @@ impl Core {
             Ok(plan) => match self.alive_of(&plan) {
                 Some(id) => drop(reply.send(Err(HypervisorError::Alive(id.to_string())))),
                 None => {
+                    self.keep_revival(&type_name, name, root);
                     self.adopt(plan, self.clock.window_end);
                     self.open.outputs.push(Output::Created(reply, Ok(id)));
                     self.cut_arrival()?;

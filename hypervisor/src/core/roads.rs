@@ -222,6 +222,7 @@ impl Core {
         for receipt in exo.ports().receipts() {
             // Dropping the sender tells the host that the container is gone.
             self.receipts.remove(&receipt);
+            self.note_lost(receipt);
         }
         for reply in self.onces.forget_all(id) {
             let _ = reply.send(Err(HypervisorError::NoSuchContainer(id.to_string())));

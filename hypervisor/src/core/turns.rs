@@ -58,6 +58,7 @@ impl Core {
     /// Counts turns against what a host allowed.
     pub(super) fn count(&mut self, turns: u32) {
         self.open.turns += turns;
+        self.count_kept(turns);
         if let Some(allowance) = &mut self.allowance {
             allowance.ran += u64::from(turns);
             if allowance.turns_left < u64::MAX {

@@ -164,10 +164,10 @@ impl Living {
         calls: impl FnOnce(&mut Living, Option<&AtomicBool>) -> Result<Ended<()>, WasmError>,
     ) -> Result<Verdict, ExoError> {
         let fuel = turn.fuel();
-        let outside = turn.outside().cloned();
+        let interrupt = turn.interrupt().cloned();
         self.guest.set_incoming(incoming);
         self.guest.enter(turn);
-        let ended = calls(self, outside.as_ref().map(|outside| &outside.interrupt));
+        let ended = calls(self, interrupt.as_deref());
         self.guest.leave(turn);
         let ended = ended.and_then(|ended| self.finish(ended)).map_err(engine)?;
         let burnt = match ended {
