@@ -64,6 +64,20 @@ fn burning_all_fuel_is_an_exception_and_the_ticks_stay_burnt() {
     assert_eq!(world.eval("counter"), "0");
 }
 
+#[test]
+fn a_line_burns_what_it_does_whether_it_throws_or_not() {
+    let mut world = world();
+    assert!(ticks(&mut world) < 1_000_000, "making it burnt {} ticks", ticks(&mut world));
+    let mut burnt = |line: &str| {
+        let before = ticks(&mut world);
+        let _ = world.line(line);
+        ticks(&mut world) - before
+    };
+    let (little, much) = (burnt("1"), burnt("for (let i = 0; i < 100_000; i++) {}"));
+    assert!(little < 100_000 && (20 * little..100_000_000).contains(&much), "{little} and {much}");
+    assert!(burnt("throw 1") < 100_000);
+}
+
 fn ticks(world: &mut World) -> u64 {
     let hypervisor = world.hypervisor().clone();
     world.block_on(hypervisor.inspect()).unwrap()[0].ticks.0

@@ -28,8 +28,6 @@ struct Exports {
     error_bytes: TypedFunc<(), u32>,
 }
 
-/// Fuel for the small calls beside a turn: asking where the error lies.
-const SMALL_CALL_FUEL: u64 = 10_000_000;
 /// Inputs up to this length go where the engine always takes them; for longer ones it makes room, in the turn.
 const INPUT_BYTES_SMALL: u32 = 64 * 1024;
 
@@ -194,8 +192,8 @@ impl JsContainer {
 
     /// What the engine says went wrong.
     fn error(&mut self) -> Result<Exception, WasmError> {
-        let pointer = ask(&mut self.guest, &self.exports.error_pointer)?;
-        let bytes = ask(&mut self.guest, &self.exports.error_bytes)?;
+        let pointer = self.guest.ask(&self.exports.error_pointer)?;
+        let bytes = self.guest.ask(&self.exports.error_bytes)?;
         let node = self
             .guest
             .memory()
@@ -223,19 +221,11 @@ impl JsContainer {
     }
 }
 
-/// One of the small calls beside a turn.
-fn ask<R: wasmtime::WasmResults>(guest: &mut Guest, function: &TypedFunc<(), R>) -> Result<R, WasmError> {
-    match guest.call(function, (), SMALL_CALL_FUEL)? {
-        Ended::Returned(answer) => Ok(answer),
-        _ => Err(WasmError::Interface("the engine does not answer".into())),
-    }
-}
-
 impl Exports {
     fn of(guest: &mut Guest) -> Result<Exports, WasmError> {
         let input = guest.function("everturn_input")?;
         Ok(Exports {
-            input: ask(guest, &input)?,
+            input: guest.ask(&input)?,
             input_large: guest.function("everturn_input_large")?,
             turn: guest.function("everturn_turn")?,
             error_pointer: guest.function("everturn_error_pointer")?,

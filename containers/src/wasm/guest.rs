@@ -23,6 +23,8 @@ use super::program::{Program, WasmError};
 const RED_ZONE_BYTES: u32 = 128;
 /// Fuel between looks at the interrupt flag: about 10 ms.
 const INTERRUPT_FUEL: u64 = 10_000_000;
+/// More than a question beside a turn burns.
+const SMALL_CALL_FUEL: u64 = 10_000_000;
 /// More than any initialisation burns.
 const INITIALISE_FUEL: u64 = 100_000_000_000;
 
@@ -157,6 +159,14 @@ impl Guest {
             Ok(returned) => Ok(Ended::Returned(returned)),
             Err(error) => self.trapped(error),
         }
+    }
+
+    /// Calls a small export beside a turn, which answers at once. What it burns is nobody's: what is left of the last call's
+    /// fuel stays as it is.
+    pub(crate) fn ask<R: WasmResults>(&mut self, function: &TypedFunc<(), R>) -> Result<R, WasmError> {
+        self.store.set_fuel(SMALL_CALL_FUEL)?;
+        let silent = |_| WasmError::Interface("the engine does not answer".into());
+        function.call(&mut self.store, ()).map_err(silent)
     }
 
     /// As [`Guest::call`], ended also by a raised `interrupt`. Takes some 50 us more: a store whose guest can yield
