@@ -47,6 +47,7 @@ fn builder(settings: Settings) -> Builder {
 }
 
 /// Runs what a store keeps again.
+#[expect(clippy::result_large_err, reason = "nothing here is called often")]
 fn again(
     store: &dyn Reader,
     from: &Cid,

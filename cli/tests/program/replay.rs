@@ -14,7 +14,7 @@ const PROGRAM: &str = "let drawn = []; export default { message(msg) {
 /// The address after `from` in what a command says of keeping.
 fn beginning(said: &str) -> String {
     let from = said.split("inputs are kept from ").nth(1).unwrap_or_else(|| panic!("{said}"));
-    from.split(' ').next().unwrap().to_owned()
+    from.split_once(' ').map_or(from, |(cid, _)| cid).to_owned()
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Core {
     /// Puts a message with the stamp that it had. Nothing depends on when that is done, as long as its turn is still to come and what
     /// the host sent the container before is there.
     fn take_again(&mut self, to: ContainerId, delivery: Delivery) -> Result<(), HypervisorError> {
-        if !self.running.get(&to).is_some_and(|exo| exo.record().holder.is_none()) {
+        if self.running.get(&to).is_none_or(|exo| exo.record().holder.is_some()) {
             return Err(HypervisorError::NoSuchContainer(to.to_string()));
         }
         self.open.bytes += delivery.message.data.len() as u64;
