@@ -35,11 +35,12 @@ const SHIM_UNITS: [&str; 11] = [
 ];
 
 /// The prelude, in the order in which it runs.
-const PRELUDE: [&str; 13] = [
+const PRELUDE: [&str; 14] = [
     "inspect.js",
     "cid.js",
     "text.js",
     "url.js",
+    "streams.js",
     "fetch.js",
     "console.js",
     "clone.js",

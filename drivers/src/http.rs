@@ -16,6 +16,7 @@
 
 mod admin;
 mod answer;
+mod body;
 mod connection;
 mod exchange;
 mod idempotency;
@@ -30,10 +31,10 @@ mod settings;
 mod socket;
 mod tls;
 
-pub use inside::{Failure, Given, Inside, Measure, MeasureKind, Once};
+pub use inside::{Failure, Given, Inside, Measure, MeasureKind, Once, Piece, Rest, Stream};
 pub use server::{Server, ServerError};
 pub use settings::{Settings, Tls};
 pub use socket::{Frame, Outgoing, Socket, Taken, Waiting, Welcome};
 
-/// One of our answers, or one of the program's: whole, and in memory.
-type Answer = hyper::Response<http_body_util::Full<bytes::Bytes>>;
+/// One of our answers, or one of the program's.
+type Answer = hyper::Response<body::Body>;

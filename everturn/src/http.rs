@@ -14,13 +14,15 @@
 //! # }
 //! ```
 
+mod streams;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use everturn_dag::Ipld;
 pub use everturn_drivers::http::{
-    Failure, Frame, Given, Inside, Measure, MeasureKind, Once, Outgoing, Server, ServerError, Settings,
-    Socket, Taken, Tls, Waiting, Welcome,
+    Failure, Frame, Given, Inside, Measure, MeasureKind, Once, Outgoing, Piece, Rest, Server, ServerError,
+    Settings, Socket, Stream, Taken, Tls, Waiting, Welcome,
 };
 use everturn_hypervisor::{Hypervisor, HypervisorError, Metrics};
 use everturn_port_manager::{ContainerId, Ticks};
@@ -35,22 +37,41 @@ pub struct Served {
     container: ContainerId,
     /// Once the first client wants one.
     sockets: Arc<OnceCell<Sockets>>,
+    /// Streams of before are ended.
+    begun: Arc<OnceCell<()>>,
 }
 
 impl Served {
     /// This container of this hypervisor.
     pub fn new(hypervisor: Hypervisor, container: ContainerId) -> Served {
-        Served { hypervisor, container, sockets: Arc::default() }
+        Served { hypervisor, container, sockets: Arc::default(), begun: Arc::default() }
+    }
+
+    /// Tells the program that nobody reads the streams any more that it has given to clients of an earlier server, if there are
+    /// any. Happens before the first request, unless it was done before.
+    ///
+    /// # Errors
+    /// If the hypervisor has stopped.
+    pub async fn begin(&self) -> Result<(), HypervisorError> {
+        let begin = || streams::end_those_left(&self.hypervisor, &self.container);
+        self.begun.get_or_try_init(begin).await.map(drop)
+    }
+
+    /// As [`Served::begin`], for who asks.
+    async fn begun(&self) -> Result<(), Failure> {
+        self.begin().await.map_err(failure)
     }
 }
 
 #[async_trait]
 impl Inside for Served {
     async fn request(&self, request: Vec<u8>) -> Result<Ipld, Failure> {
+        self.begun().await?;
         self.hypervisor.request(&self.container, request).await.map_err(failure)
     }
 
     async fn request_once(&self, request: Vec<u8>, once: Once) -> Result<(Ipld, Given), Failure> {
+        self.begun().await?;
         let Once { key, fingerprint, kept_ms } = once;
         let once = everturn_hypervisor::Once { key, fingerprint, kept_ms };
         let answered = self.hypervisor.request_once(&self.container, request, once).await;
@@ -63,13 +84,25 @@ impl Inside for Served {
     }
 
     async fn open(&self, request: Vec<u8>) -> Result<Welcome, Failure> {
+        self.begun().await?;
         let start = || Sockets::start(&self.hypervisor, &self.container);
         let sockets = self.sockets.get_or_try_init(start).await.map_err(failure)?;
         sockets.open(&request).await
     }
 
     async fn query(&self, request: Vec<u8>) -> Result<Ipld, Failure> {
+        self.begun().await?;
         self.hypervisor.query(&self.container, request).await.map_err(failure)
+    }
+
+    async fn piece(&self, stream: &Stream) -> Result<Piece, Failure> {
+        streams::piece(&self.hypervisor, &self.container, stream).await
+    }
+
+    async fn cancel(&self, stream: &Stream, reason: &str) {
+        if let Err(error) = streams::cancel(&self.hypervisor, &self.container, stream, reason).await {
+            tracing::debug!(target: "everturn::http", url = stream.url, %error, "a stream was not cancelled");
+        }
     }
 
     /// The container's logical time, which can be told where turns run and become durable; and what the hypervisor counts.

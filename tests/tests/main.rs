@@ -35,6 +35,7 @@ mod roots;
 mod scale;
 mod seeds;
 mod stories;
+mod streams;
 mod tidy;
 mod timers;
 mod turns;

@@ -71,8 +71,9 @@ async fn serve(
     output: &Output,
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::take()?;
-    say_where(&server, arguments, output);
     let inside = Arc::new(Served::new(local.hypervisor.clone(), local.main));
+    inside.begin().await?;
+    say_where(&server, arguments, output);
     let stop = async move {
         signals.next().await;
         signals.end_at_the_next();

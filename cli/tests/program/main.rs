@@ -19,6 +19,7 @@ mod serve_kills;
 mod shell;
 mod signals;
 mod sockets;
+mod streams;
 mod undo;
 mod wasm;
 mod web;

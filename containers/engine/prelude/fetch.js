@@ -1,7 +1,8 @@
-// Headers, Request, Response: what an HTTP driver and a program hand each other. Data only: a body is whole, never a stream.
+// Headers, Request, Response: what an HTTP driver and a program hand each other. A body is whole, but for that of a response, which may
+// be a stream (streams.js).
 (function (natives) {
   "use strict";
-  const { utf8Encode, utf8Decode } = natives;
+  const { utf8Encode, utf8Decode, giveStream, isGradual, isStream, streamFrom, streamOf, streamOfBytes, wholeOf } = natives;
   const NO_BODY = [101, 204, 205, 304], REDIRECTS = [301, 302, 303, 307, 308];
 
   function nameOf(name) {
@@ -88,21 +89,27 @@
     if (value instanceof ArrayBuffer) return [new Uint8Array(value.slice(0)), null];
     if (ArrayBuffer.isView(value)) return [new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice(), null];
     if (value instanceof URLSearchParams) return [utf8Encode(`${value}`), "application/x-www-form-urlencoded;charset=UTF-8"];
+    if (isGradual(value)) return [streamOf(value), null];
     return [utf8Encode(`${value}`), "text/plain;charset=UTF-8"];
   }
 
   const RECEIVED = {}; // no program has it
-  let bytesOf; // of a request or a response, which may have been read
+  let bytesOf, isStreaming, takeStream; // of a request or a response, which may have been read
   class Body {
     #bytes = null;
     #used = false;
     #headers; // those that were received are a list until somebody asks
     static {
-      bytesOf = (body) => body.#used ? body.#take() : body.#bytes;
+      bytesOf = (body) => {
+        if (isStream(body.#bytes)) throw new TypeError("a body that comes piece by piece cannot be had twice");
+        return body.#used ? body.#take() : body.#bytes;
+      };
+      isStreaming = (body) => isStream(body.#bytes);
+      takeStream = (body) => isStreaming(body) ? body.#take() : null;
     }
     constructor(value, headers, received) {
       if (received === RECEIVED) {
-        this.#bytes = value.length === 0 ? null : value;
+        this.#bytes = isStream(value) || value.length > 0 ? value : null;
         this.#headers = headers;
         return;
       }
@@ -112,7 +119,7 @@
       if (type !== null) addDefault(this.#headers, "content-type", type);
     }
     #take() {
-      if (this.#used) throw new TypeError("this body was read already");
+      if (this.bodyUsed) throw new TypeError("this body was read already");
       this.#used = this.#bytes !== null;
       return this.#bytes ?? new Uint8Array(0);
     }
@@ -120,20 +127,28 @@
       if (!(this.#headers instanceof Headers)) this.#headers = new Headers(this.#headers);
       return this.#headers;
     }
+    get body() {
+      if (this.#bytes !== null && !isStream(this.#bytes)) this.#bytes = streamOfBytes(this.#bytes);
+      return this.#bytes;
+    }
     get bodyUsed() {
-      return this.#used;
+      return this.#used || isStream(this.#bytes) && this.#bytes.locked;
+    }
+    async #whole() {
+      const body = this.#take();
+      return isStream(body) ? await wholeOf(body) : body;
     }
     async bytes() {
-      return this.#take().slice();
+      return (await this.#whole()).slice();
     }
     async arrayBuffer() {
-      return this.#take().slice().buffer;
+      return (await this.#whole()).slice().buffer;
     }
     async text() {
-      return utf8Decode(this.#take(), false).replace(/^\ufeff/, "");
+      return utf8Decode(await this.#whole(), false).replace(/^\ufeff/, "");
     }
     async json() {
-      return JSON.parse(utf8Decode(this.#take(), false).replace(/^\ufeff/, ""));
+      return JSON.parse(utf8Decode(await this.#whole(), false).replace(/^\ufeff/, ""));
     }
   }
 
@@ -154,6 +169,7 @@
       const upper = method.toUpperCase();
       const known = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"].includes(upper);
       if (["GET", "HEAD"].includes(upper) && body !== null) throw new TypeError(`a ${upper} request has no body`);
+      if (isGradual(body ?? undefined)) throw new TypeError("the body of a request is whole: text or bytes, no stream");
       super(body, init.headers ?? from?.headers);
       this.#url = url;
       this.#method = known ? upper : method;
@@ -229,11 +245,18 @@
     }
   }
 
+  natives.isStreaming = isStreaming;
   natives.requestOf = (data) => new Request(data, RECEIVED);
-  natives.responseOf = (data) => new Response(data, RECEIVED);
+  // What another container or host has answered; a stream goes on to come over this port.
+  natives.responseOf = (data, port, url) => new Response(
+    data.stream === undefined ? data : { ...data, body: streamFrom(port, { url, stream: data.stream }) }, RECEIVED);
   const dataOf = (body) => ({ headers: linesOf(body.headers), body: bytesOf(body) ?? new Uint8Array(0) });
   natives.dataOfRequest = (request) => ({ method: request.method, url: request.url, ...dataOf(request) });
-  natives.dataOfResponse = (response) => ({ status: response.status, statusText: response.statusText, ...dataOf(response) });
+  natives.dataOfResponse = (response) => {
+    const { status, statusText } = response, stream = takeStream(response);
+    if (stream === null) return { status, statusText, ...dataOf(response) };
+    return { status, statusText, headers: linesOf(response.headers), body: new Uint8Array(0), stream: giveStream(stream) };
+  };
 
   for (const [name, value] of Object.entries({ Headers, Request, Response }))
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });

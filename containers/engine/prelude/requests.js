@@ -2,7 +2,7 @@
 // `handleRequest(request, response)` as v8-ken had it.
 (function (natives) {
   "use strict";
-  const { forward, requestOf, responseOf, dataOfRequest, dataOfResponse, utf8Encode, utf8Decode } = natives;
+  const { forward, requestOf, responseOf, dataOfRequest, dataOfResponse, endStreams, isStreaming, stream, utf8Encode, utf8Decode } = natives;
   const { create, bind, get, delete: remove } = ports;
   const { Promise, Request, Response, URL } = globalThis;
 
@@ -75,8 +75,10 @@
 
   natives.serve = function (data, routes, fetch, fetchOwner, handle, handleOwner, websocket, websocketOwner, moved) {
     if (typeof data.socket === "number" && moved?.length > 0) return welcome(data, moved[0], websocket, websocketOwner);
+    if (data.streams !== undefined) return endStreams(data.streams);
     const child = routes === undefined ? undefined : routed(routes, data);
     if (child !== undefined) return forward(child, data);
+    if (data.stream !== undefined) return stream(data);
     if (fetch !== undefined) return whenDone(fetch.call(fetchOwner, requestOf(data)), answerOf);
     if (handle !== undefined) return answerByHand(handle, handleOwner, data);
     return plain(404, "Not Found", "this program answers no requests\n");
@@ -111,13 +113,17 @@
 
   // A query is answered as a request is; one that gives nothing becomes a request.
   natives.ask = function (data, query, owner) {
-    return whenDone(query.call(owner, requestOf(data)), (value) => value === undefined ? undefined : answerOf(value));
+    return whenDone(query.call(owner, requestOf(data)), (value) => {
+      if (value instanceof Response && isStreaming(value)) throw new TypeError("a query is answered at once: a stream is for fetch(request)");
+      return value === undefined ? undefined : answerOf(value);
+    });
   };
 
   // `port.fetch(request)`: a request to another container.
   Object.defineProperty(natives.portPrototype, "fetch", {
     value: async function fetch(input, init) {
-      return responseOf(await forward(this, dataOfRequest(input instanceof Request && init === undefined ? input : new Request(input, init))));
+      const data = dataOfRequest(input instanceof Request && init === undefined ? input : new Request(input, init));
+      return responseOf(await forward(this, data), this, data.url);
     },
     writable: true, configurable: true,
   });

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::Answer;
+use super::body::Body;
 use super::exchange::Handler;
 use super::inside::Inside;
 use super::metrics::Metrics;
@@ -39,7 +39,7 @@ impl Admin {
     /// What this side counted is told also when there is no inside any more.
     async fn metrics(&self) -> Answer {
         let inside = self.inside.measures().await.unwrap_or_default();
-        let mut answer = Response::new(Full::new(Bytes::from(self.metrics.text(&inside))));
+        let mut answer = Response::new(Body::from(Bytes::from(self.metrics.text(&inside))));
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
         answer
     }

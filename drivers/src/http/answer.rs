@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use everturn_dag::Ipld;
-use http_body_util::Full;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
 use super::Answer;
+use super::body::Body;
 use super::request::{is_of_connection, named_by_connection};
 
 /// What is wrong with an answer.
@@ -21,12 +21,30 @@ pub(super) enum Malformed {
     Status(i128),
     #[error("the status text {0:?} cannot be sent")]
     StatusText(String),
+    #[error("the number of its stream is {0}")]
+    Stream(i128),
     #[error("the header {name:?}: {value:?} cannot be sent")]
     Header { name: String, value: String },
 }
 
+/// An answer, whose body may be still to come.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) answer: Answer,
+    pub(super) stream: Option<Streamed>,
+}
+
+/// A body that comes piece by piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Streamed {
+    /// It is to be sent.
+    Wanted(u64),
+    /// An answer to this request has no body.
+    Unwanted(u64),
+}
+
 /// The answer to a request with this method.
-pub(super) fn decode(answer: Ipld, method: &Method) -> Result<Answer, Malformed> {
+pub(super) fn decode(answer: Ipld, method: &Method) -> Result<Decoded, Malformed> {
     let Ipld::Map(mut fields) = answer else {
         return Err(Malformed::Shape);
     };
@@ -38,14 +56,35 @@ pub(super) fn decode(answer: Ipld, method: &Method) -> Result<Answer, Malformed>
         _ => return Err(Malformed::Shape),
     };
     let announced = headers.remove(CONTENT_LENGTH);
-    let body = fit_body(body, status, method, announced, &mut headers);
-    let mut answer = Response::new(Full::new(body));
+    let stream = stream(&mut fields, status, method)?;
+    let body = match stream {
+        Some(_) => Bytes::new(),
+        None => fit_body(body, status, method, announced, &mut headers),
+    };
+    let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     if let Some(reason) = reason {
         answer.extensions_mut().insert(reason);
     }
-    Ok(answer)
+    Ok(Decoded { answer, stream })
+}
+
+fn stream(
+    fields: &mut BTreeMap<String, Ipld>,
+    status: StatusCode,
+    method: &Method,
+) -> Result<Option<Streamed>, Malformed> {
+    let Some(number) = fields.remove("stream") else { return Ok(None) };
+    let Ipld::Integer(number) = number else { return Err(Malformed::Shape) };
+    let number = u64::try_from(number).map_err(|_| Malformed::Stream(number))?;
+    let has_none =
+        matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
+    Ok(Some(if has_none || method == Method::HEAD {
+        Streamed::Unwanted(number)
+    } else {
+        Streamed::Wanted(number)
+    }))
 }
 
 fn status(fields: &mut BTreeMap<String, Ipld>) -> Result<StatusCode, Malformed> {
@@ -167,7 +206,7 @@ mod tests {
     }
 
     fn decoded(fields: BTreeMap<String, Ipld>) -> Result<Answer, Malformed> {
-        decode(Ipld::Map(fields), &Method::GET)
+        decode(Ipld::Map(fields), &Method::GET).map(|decoded| decoded.answer)
     }
 
     async fn body(answer: Answer) -> Vec<u8> {
@@ -230,10 +269,27 @@ mod tests {
             (&[("content-length", "x")], b"", "0"),
         ];
         for (headers, given, length) in cases {
-            let answer = decode(Ipld::Map(data(200, headers, given)), &Method::HEAD).unwrap();
+            let answer = decode(Ipld::Map(data(200, headers, given)), &Method::HEAD).unwrap().answer;
             assert_eq!(answer.headers()[CONTENT_LENGTH], length);
             assert!(body(answer).await.is_empty());
         }
+    }
+
+    #[test]
+    fn a_stream_comes_where_a_body_may_be() {
+        let of = |status, method: Method, number| {
+            let mut fields = data(status, &[("content-length", "9")], b"");
+            fields.insert("stream".to_owned(), number);
+            decode(Ipld::Map(fields), &method).map(|decoded| {
+                assert_eq!(decoded.answer.headers().get(CONTENT_LENGTH), None);
+                decoded.stream
+            })
+        };
+        assert_eq!(of(200, Method::GET, Ipld::Integer(7)), Ok(Some(Streamed::Wanted(7))));
+        assert_eq!(of(200, Method::HEAD, Ipld::Integer(7)), Ok(Some(Streamed::Unwanted(7))));
+        assert_eq!(of(304, Method::GET, Ipld::Integer(7)), Ok(Some(Streamed::Unwanted(7))));
+        assert_eq!(of(200, Method::GET, Ipld::Integer(-1)), Err(Malformed::Stream(-1)));
+        assert_eq!(of(200, Method::GET, Ipld::Null), Err(Malformed::Shape));
     }
 
     #[test]

@@ -180,8 +180,8 @@ fn http1_terms(settings: &Settings) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // A client that has said all it wants to say still wants its answer.
-        .half_close(true)
+        // Who closes has gone: a stream to nobody, to which nothing is written, would never end.
+        .half_close(false)
         .header_read_timeout(settings.head_timeout)
         .max_header_size(settings.head_bytes_max)
         .max_buf_size(settings.head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
@@ -249,8 +249,7 @@ async fn http2<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
         async move {
             let mut answer: Response<_> = handler.answer(request, scheme).await;
             answer.headers_mut().remove(CONNECTION);
-            drop(under_way);
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(answer.map(|body| body.holding(under_way)))
         }
     });
     let connection = http2_terms(&terms.settings).serve_connection(TokioIo::new(stream), service);

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use everturn_dag::Ipld;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
@@ -16,7 +17,10 @@ use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
 use super::Answer;
-use super::inside::{Failure, Given, Inside};
+use super::answer::{Decoded, Streamed};
+use super::body::Body;
+use super::connection::Stopping;
+use super::inside::{Failure, Given, Inside, Stream};
 use super::metrics::Metrics;
 use super::own::{busy, last, plain};
 use super::request::{self, Scheme, Unfit};
@@ -41,6 +45,7 @@ pub(super) struct Exchange {
     places: Arc<Semaphore>,
     /// Why there is no inside any more, once there is none.
     ended: watch::Sender<Option<Failure>>,
+    stopping: Stopping,
 }
 
 /// Why a body is not there as a whole.
@@ -56,9 +61,10 @@ impl Exchange {
         settings: Settings,
         metrics: Arc<Metrics>,
         ended: watch::Sender<Option<Failure>>,
+        stopping: Stopping,
     ) -> Exchange {
         let places = Arc::new(Semaphore::new(settings.requests_max));
-        Exchange { inside, settings, metrics, places, ended }
+        Exchange { inside, settings, metrics, places, ended, stopping }
     }
 
     async fn exchange(&self, request: Request<Incoming>, scheme: Scheme) -> Answer {
@@ -146,7 +152,7 @@ impl Exchange {
             Ok(Ok(Ok(Welcome::Opened(socket, waiting)))) => {
                 socket::accept(opening, Accepted { socket, waiting })
             }
-            Ok(Ok(Ok(Welcome::Answered(answer)))) => decoded(answer, &head.method, url),
+            Ok(Ok(Ok(Welcome::Answered(answer)))) => self.decoded((answer, Given::First), &head.method, url),
             Ok(Ok(Ok(Welcome::None))) => plain(StatusCode::NOT_FOUND, "there are no sockets here"),
             Ok(Ok(Err(failure))) => self.failed(failure, &head.method, url),
             Ok(Err(_)) => plain(StatusCode::INTERNAL_SERVER_ERROR, ""),
@@ -189,13 +195,7 @@ impl Exchange {
             answered
         });
         match asked.await {
-            Ok(Ok(Ok((data, given)))) => {
-                let mut answer = decoded(data, &head.method, url);
-                if given == Given::Again {
-                    idempotency::mark(&mut answer);
-                }
-                answer
-            }
+            Ok(Ok(Ok(answered))) => self.decoded(answered, &head.method, url),
             Ok(Ok(Err(failure))) => self.failed(failure, &head.method, url),
             Ok(Err(_)) => {
                 error!(target: "everturn::http", method = %head.method, url, "no answer in {most:?}");
@@ -204,6 +204,38 @@ impl Exchange {
             Err(error) => {
                 error!(target: "everturn::http", method = %head.method, url, %error, "asking failed");
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+            }
+        }
+    }
+
+    fn decoded(&self, (data, given): (Ipld, Given), method: &Method, url: &str) -> Answer {
+        let Decoded { mut answer, stream } = match answer::decode(data, method) {
+            Ok(decoded) => decoded,
+            Err(malformed) => {
+                error!(target: "everturn::http", %method, url, "the program's answer cannot be sent: {malformed}");
+                return plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+            }
+        };
+        if given == Given::Again {
+            if stream.is_some() {
+                return plain(
+                    StatusCode::CONFLICT,
+                    "this was done; its reply was a stream, which is not kept",
+                );
+            }
+            idempotency::mark(&mut answer);
+        }
+        let stream_of = |number| Stream { url: url.to_owned(), number };
+        match stream {
+            None => answer,
+            Some(Streamed::Wanted(number)) => {
+                let body = Body::pieces(self.inside.clone(), stream_of(number), self.stopping.clone());
+                answer.map(|_| body)
+            }
+            Some(Streamed::Unwanted(number)) => {
+                let (inside, stream) = (self.inside.clone(), stream_of(number));
+                drop(tokio::spawn(async move { inside.cancel(&stream, "this answer has no body").await }));
+                answer
             }
         }
     }
@@ -255,11 +287,4 @@ impl Handler for Exchange {
 /// The answer to a request whose body, if it has one, will not be read.
 fn unread(body: &Incoming, answer: Answer) -> Answer {
     if body.is_end_stream() { answer } else { last(answer) }
-}
-
-fn decoded(data: everturn_dag::Ipld, method: &Method, url: &str) -> Answer {
-    answer::decode(data, method).unwrap_or_else(|malformed| {
-        error!(target: "everturn::http", %method, url, "the program's answer cannot be sent: {malformed}");
-        plain(StatusCode::INTERNAL_SERVER_ERROR, "")
-    })
 }

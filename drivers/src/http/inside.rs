@@ -42,6 +42,17 @@ pub trait Inside: Send + Sync + 'static {
         self.request(request).await
     }
 
+    /// The next piece of a body, which is durable when this returns; waits until there is one.
+    ///
+    /// # Errors
+    /// See [`Failure`]; then nothing more will come.
+    async fn piece(&self, _stream: &Stream) -> Result<Piece, Failure> {
+        Err(Failure::Unanswered("there are no streams here".to_owned()))
+    }
+
+    /// Nobody takes any more of a body; that is durable when this returns.
+    async fn cancel(&self, _stream: &Stream, _reason: &str) {}
+
     /// What can be measured inside, at this moment; asked for when somebody looks.
     ///
     /// # Errors
@@ -49,6 +60,33 @@ pub trait Inside: Send + Sync + 'static {
     async fn measures(&self) -> Result<Vec<Measure>, Failure> {
         Ok(Vec::new())
     }
+}
+
+/// A body that comes piece by piece: an answer has its number under `stream`, beside a `body` without bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// What was asked for: the inside knows by it who gives the stream.
+    pub url: String,
+    /// Which.
+    pub number: u64,
+}
+
+/// Some of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The bytes; there may be none.
+    pub bytes: Vec<u8>,
+    /// Whether more follows.
+    pub rest: Rest,
+}
+
+/// What comes after a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// More.
+    More,
+    /// Nothing: it was the last one.
+    Nothing,
 }
 
 /// What makes a request one that is done once.

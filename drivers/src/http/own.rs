@@ -1,11 +1,11 @@
 //! What the server says itself, where no program has its say.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::Answer;
+use super::body::Body;
 
 /// How long a client should wait before it asks a busy server again, in seconds.
 const RETRY_AFTER_S: &str = "1";
@@ -14,7 +14,7 @@ const RETRY_AFTER_S: &str = "1";
 pub(super) fn plain(status: StatusCode, why: &str) -> Answer {
     let name = status.canonical_reason().unwrap_or_default();
     let text = if why.is_empty() { format!("{name}\n") } else { format!("{name}: {why}\n") };
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    let mut answer = Response::new(Body::from(Bytes::from(text)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer

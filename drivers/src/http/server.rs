@@ -131,7 +131,8 @@ impl Server {
             let terms = Terms { handler, settings, metrics: Arc::new(Metrics::new()), tls: None };
             listeners.spawn(listen(listener, Arc::new(terms), stopping.clone()));
         }
-        let handler = Arc::new(Exchange::new(inside, self.settings, metrics.clone(), tell_end));
+        let handler =
+            Arc::new(Exchange::new(inside, self.settings, metrics.clone(), tell_end, stopping.clone()));
         let terms = Terms { handler, settings: self.settings, metrics, tls: self.tls };
         listeners.spawn(listen(self.listener, Arc::new(terms), stopping));
         let failed = tokio::select! {

@@ -110,15 +110,6 @@ async fn requests_sent_ahead_are_answered_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_said_all_still_gets_its_answer() {
-    let server = Running::start(Settings::default(), echo()).await;
-    let mut client = server.connect().await;
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await.unwrap();
-    assert_eq!(client.hear().await.status, 200);
-}
-
-#[tokio::test]
 async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
     let server = Running::start(Settings::default(), echo()).await;
     let mut client = server.connect().await;
