@@ -41,6 +41,18 @@ struct Waiting {
     has_ended: bool,
 }
 
+impl Waiting {
+    /// A place for one answer. After the end there is nobody to give it, and whoever waits learns so at once.
+    fn enter(&mut self) -> (u64, oneshot::Receiver<Result<Answer, Failure>>) {
+        let (tell, answer) = oneshot::channel();
+        self.next += 1;
+        if !self.has_ended {
+            self.answers.insert(self.next, tell);
+        }
+        (self.next, answer)
+    }
+}
+
 impl Attached {
     pub(super) fn new(connection: Connection, output: &Arc<Output>) -> Attached {
         let (said, to_say) = mpsc::unbounded_channel();
@@ -52,19 +64,11 @@ impl Attached {
     }
 
     pub(super) async fn ask(&self, request: Request) -> Result<Answer, Failure> {
-        let (tell, answer) = oneshot::channel();
-        {
-            let mut waiting = lock(&self.waiting);
-            waiting.next += 1;
-            let number = waiting.next;
-            let ask = node::encode(&ToSession::Ask(number, request));
-            let ask = ask.map_err(|error| Failure::Usage(format!("this cannot be sent: {error}")))?;
-            if !waiting.has_ended {
-                waiting.answers.insert(number, tell);
-            }
-            // What cannot be said any more is not answered either.
-            let _ = self.said.send(ask);
-        }
+        let (number, answer) = lock(&self.waiting).enter();
+        let ask = node::encode(&ToSession::Ask(number, request));
+        let ask = ask.map_err(|error| Failure::Usage(format!("this cannot be sent: {error}")))?;
+        // What cannot be said any more is not answered either.
+        let _ = self.said.send(ask);
         match answer.await {
             Ok(answer) => answer,
             Err(_) => Err(self.ended().await),
@@ -145,4 +149,37 @@ fn tell(waiting: &Mutex<Waiting>, number: u64, answer: Result<Answer, Failure>) 
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use everturn::control::{self, Listener};
+
+    use super::*;
+    use crate::arguments::{Globals, LogFormat};
+
+    /// A line may be typed in the instant in which the other process ends: it is refused, not waited for.
+    #[tokio::test]
+    async fn what_is_asked_after_the_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = Listener::open(folder.path()).unwrap();
+        let accept = async { listener.accept().await.greet().await.unwrap() };
+        let (theirs, ours) = tokio::join!(accept, control::connect(folder.path()));
+        let output = Arc::new(Output::new(&Globals {
+            data: folder.path().to_owned(),
+            json: false,
+            verbose: 0,
+            log_format: LogFormat::Text,
+        }));
+        let attached = Attached::new(ours.unwrap().unwrap(), &output);
+        let waiting = tokio::spawn({
+            let attached = attached.clone();
+            async move { attached.ask(Request::Settle).await }
+        });
+        tokio::task::yield_now().await;
+        drop(theirs);
+        assert!(matches!(waiting.await.unwrap(), Err(Failure::Detached(_))), "asked before");
+        assert!(matches!(attached.ask(Request::Settle).await, Err(Failure::Detached(_))), "asked after");
+        attached.close().await;
+    }
 }
