@@ -121,22 +121,9 @@ impl Writer {
 
     /// Removes what a resume left that was cut short.
     fn clear_state(&mut self) -> Result<(), StoreError> {
-        loop {
-            let mut batch = Batch::new();
-            self.store.scan(Space::State, &[], &mut |key, _| {
-                batch.delete(Space::State, key.to_vec());
-                batch.bytes() < BATCH_BYTES
-            })?;
-            if batch.is_empty() {
-                break;
-            }
-            self.write(batch)?;
-        }
-        let mut batch = Batch::new();
-        for name in references::names(&*self.store, &[])? {
-            references::let_go(&mut batch, &name);
-        }
-        self.write(batch)
+        self.clear(Space::State)?;
+        let names = references::names(&*self.store, &[])?;
+        self.let_go(names)
     }
 }
 

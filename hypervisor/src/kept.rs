@@ -33,8 +33,6 @@ const MARK: u8 = b'm';
 const HELD: &[u8] = b"kept";
 /// Such a name is no longer; a container's is.
 const HELD_BYTES_MAX: usize = HELD.len() + 8;
-/// What is removed in one batch, in bytes of keys, roughly.
-const FORGET_BYTES: usize = 1 << 20;
 
 /// Where keeping began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,23 +221,9 @@ impl Writer {
         let mut batch = Batch::new();
         batch.delete(Space::Inputs, BEGINNING);
         self.write(batch)?;
-        loop {
-            let mut batch = Batch::new();
-            self.store.scan(Space::Inputs, &[], &mut |key, _| {
-                batch.delete(Space::Inputs, key.to_vec());
-                batch.bytes() < FORGET_BYTES
-            })?;
-            if batch.is_empty() {
-                break;
-            }
-            self.write(batch)?;
-        }
-        let mut batch = Batch::new();
+        self.clear(Space::Inputs)?;
         let names = references::names(&*self.store, HELD)?;
-        for name in names.iter().filter(|name| name.len() <= HELD_BYTES_MAX) {
-            references::let_go(&mut batch, name);
-        }
-        Ok(self.write(batch)?)
+        Ok(self.let_go(names.into_iter().filter(|name| name.len() <= HELD_BYTES_MAX))?)
     }
 
     /// Notes a state root that was made, to compare with.

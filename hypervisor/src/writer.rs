@@ -13,6 +13,8 @@ use crate::{HypervisorError, flush, keys};
 
 /// Blocks that a commit removes on its way, at most: what a successor replaces, mostly.
 const COMMIT_BLOCKS_MAX: usize = 256;
+/// What is cleared in one batch, in bytes of keys, roughly.
+const CLEAR_BYTES: usize = 1 << 20;
 
 /// How many imports are under way: their blocks arrive before what refers to them, so nothing is reclaimed meanwhile.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +70,30 @@ impl Writer {
             references::set_pins(&mut batch, &root, pins.saturating_add_signed(change));
         }
         self.settle(batch, Unreferenced::AreLeftOut)
+    }
+
+    /// Deletes every row of a space, in several batches: a crash may leave a part of them.
+    pub(crate) fn clear(&mut self, space: Space) -> Result<(), StoreError> {
+        loop {
+            let mut batch = Batch::new();
+            self.store.scan(space, &[], &mut |key, _| {
+                batch.delete(space, key.to_vec());
+                batch.bytes() < CLEAR_BYTES
+            })?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.write(batch)?;
+        }
+    }
+
+    /// Lets go of these names.
+    pub(crate) fn let_go(&mut self, names: impl IntoIterator<Item = Vec<u8>>) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        for name in names {
+            references::let_go(&mut batch, &name);
+        }
+        self.write(batch)
     }
 
     /// Takes in blocks of an import, what they link to before them.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use everturn::native::{Incoming, Native, NativeType};
 use everturn::replay::{Comparison, ReplayError, Replayed, replay};
 use everturn::{
-    Builder, Cid, ContainerId, Exception, ExceptionKind, Hypervisor, Ipld, MemoryStore, Settings, SideBySide,
-    Store, Turn, node,
+    Builder, Cid, ContainerId, Exception, ExceptionKind, Hypervisor, Ipld, MemoryStore, Receipt, Settings,
+    SideBySide, Store, Ticks, Turn, node,
 };
 use everturn_dag::{Batch, Reader, Space};
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,22 @@ impl World {
     fn fire(&self, now_ms: u64) {
         self.block_on(self.hypervisor().fire_timers(now_ms)).unwrap();
     }
+
+    /// A line that somebody interrupts once it runs.
+    fn interrupted(&self, line: &str) -> Receipt {
+        let ended = self.hypervisor().evaluate(&self.root, "line", line);
+        self.block_on(async {
+            tokio::pin!(ended);
+            loop {
+                // Before it runs, that does nothing.
+                self.hypervisor().interrupt();
+                tokio::select! {
+                    ended = &mut ended => return ended.unwrap(),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        })
+    }
 }
 
 /// A life with all that can come from outside; gives the roots that were made.
@@ -134,6 +150,42 @@ fn a_life_is_run_again_and_comes_to_the_same() {
         assert_whole(&*world.store);
         world.start();
         world.send(1);
+        world.stop();
+        assert_same_life(&*world.store, &from);
+    }
+}
+
+#[test]
+fn what_was_connected_revived_and_interrupted_is_so_again() {
+    for ways in Ways::to_survive() {
+        let mut world = World::with_nothing(ways);
+        let from = world.keep();
+        world.create("main", PROGRAM.into()).unwrap();
+        let main = world.root;
+        world.create("other", PROGRAM.into()).unwrap();
+        let other = std::mem::replace(&mut world.root, main);
+        let connect = |world: &World, name_there: &str| {
+            world.block_on(world.hypervisor().connect(&main, "peer", &other, name_there))
+        };
+        connect(&world, "peer").unwrap();
+        connect(&world, "elsewhere").unwrap_err();
+        world.send(3);
+        world.idle();
+        world.root = other;
+        assert_eq!(world.eval("typeof log[2]"), "'string'", "what was sent through the channel");
+        world.root = main;
+        // A child's state lives on as a root of its own, once the child is gone.
+        let child = world.inspect().into_iter().find(|found| found.parent == Some(main)).unwrap().id;
+        let root = Host::state_root(&world, &child);
+        world.eval("ports.delete('child')");
+        let revived = world.hypervisor().revive_instance("js", "revived", &root);
+        world.root = world.block_on(revived).unwrap();
+        world.send(4);
+        world.root = main;
+        let discarded = world.interrupted("log.push('never'); for (;;) {}");
+        assert_eq!(discarded.outcome.unwrap_err().kind, ExceptionKind::Interrupted);
+        assert_eq!(world.eval("log.includes('never')"), "false");
+        world.state_root();
         world.stop();
         assert_same_life(&*world.store, &from);
     }
