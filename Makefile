@@ -74,14 +74,15 @@ bench: compiler
 
 # --- tools ------------------------------------------------------------------------------------------------
 
+# Not optimised: it runs for four seconds.
 cargo-deny:
 	@if command -v cargo-deny >/dev/null 2>&1; then \
 		echo "cargo-deny: found $$(command -v cargo-deny)"; \
 	elif [ -x "$(TOOLS)/bin/cargo-deny" ]; then \
 		echo "cargo-deny: found in build/tools"; \
 	else \
-		echo "cargo-deny: building $(CARGO_DENY_VERSION) into build/tools to check licences and advisories (about 5 minutes)"; \
-		$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root "$(TOOLS)"; \
+		echo "cargo-deny: building $(CARGO_DENY_VERSION) into build/tools to check licences and advisories (about 2 minutes)"; \
+		$(CARGO) install --debug cargo-deny --version $(CARGO_DENY_VERSION) --locked --root "$(TOOLS)"; \
 	fi
 
 clean-compiler:
