@@ -7,7 +7,7 @@ use everturn::native::{Incoming, Native, NativeType};
 use everturn::replay::{Comparison, ReplayError, Replayed, replay};
 use everturn::{
     Builder, Cid, ContainerId, Exception, ExceptionKind, Hypervisor, Ipld, MemoryStore, Receipt, Settings,
-    SideBySide, Store, Ticks, Turn, node,
+    SideBySide, Store, Turn, node,
 };
 use everturn_dag::{Batch, Reader, Space};
 use serde::{Deserialize, Serialize};

@@ -15,7 +15,7 @@ use crate::world::{Fake, Running, answer, echo, ok, within};
 /// How a client of HTTP/2 begins: its preface and empty settings.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-async fn connect(server: &Running) -> SendRequest<Full<Bytes>> {
+pub(crate) async fn connect(server: &Running) -> SendRequest<Full<Bytes>> {
     let stream = TokioIo::new(TcpStream::connect(server.address).await.unwrap());
     let (client, connection) = handshake(TokioExecutor::new(), stream).await.unwrap();
     // It ends with the test, in whatever way.
@@ -23,13 +23,13 @@ async fn connect(server: &Running) -> SendRequest<Full<Bytes>> {
     client
 }
 
-fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     let request =
         Request::builder().method(method).uri(format!("http://a.example{path}")).version(Version::HTTP_2);
     request.body(Full::new(body.into())).unwrap()
 }
 
-async fn ask(client: &SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> (u16, String) {
+pub(crate) async fn ask(client: &SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> (u16, String) {
     let (head, body) = within(client.clone().send_request(request)).await.unwrap().into_parts();
     let body = within(body.collect()).await.unwrap().to_bytes();
     (head.status.as_u16(), String::from_utf8(body.to_vec()).unwrap())

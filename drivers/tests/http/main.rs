@@ -9,5 +9,6 @@ mod malformed;
 mod requests;
 mod slow;
 mod stopping;
+mod streams;
 mod tls;
 mod world;

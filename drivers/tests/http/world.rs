@@ -1,5 +1,6 @@
 //! A server with an inside made for a test, and a client that sends what it is told to, byte for byte.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everturn_dag::{Ipld, node};
-use everturn_drivers::http::{Failure, Given, Inside, Measure, Once, Server, Settings};
+use everturn_drivers::http::{Failure, Given, Inside, Measure, Once, Piece, Server, Settings, Stream};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 /// Long enough for anything that happens at all.
@@ -45,6 +46,40 @@ pub(crate) struct Fake {
     pub(crate) gate: Semaphore,
     pub(crate) asked: AtomicUsize,
     pub(crate) measures: Result<Vec<Measure>, Failure>,
+    pub(crate) stream: Pieces,
+}
+
+/// A body that comes piece by piece.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    made: Mutex<VecDeque<Result<Piece, Failure>>>,
+    changed: Notify,
+    /// How many were asked for.
+    pub(crate) asked: AtomicUsize,
+    /// Why nobody takes more.
+    cancelled: Mutex<Option<String>>,
+}
+
+impl Pieces {
+    pub(crate) fn give(&self, piece: Result<Piece, Failure>) {
+        self.made.lock().unwrap().push_back(piece);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until somebody says why nobody takes more.
+    pub(crate) async fn is_cancelled(&self) -> String {
+        within(self.until(|pieces| pieces.cancelled.lock().unwrap().clone())).await
+    }
+
+    async fn until<T>(&self, is_so: impl Fn(&Pieces) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(so) = is_so(self) {
+                return so;
+            }
+            changed.await;
+        }
+    }
 }
 
 impl Fake {
@@ -65,6 +100,7 @@ impl Fake {
             gate: Semaphore::new(0),
             asked: AtomicUsize::new(0),
             measures: Ok(Vec::new()),
+            stream: Pieces::default(),
         }
     }
 
@@ -108,6 +144,16 @@ impl Inside for Fake {
         }
     }
 
+    async fn piece(&self, _: &Stream) -> Result<Piece, Failure> {
+        self.stream.asked.fetch_add(1, Ordering::SeqCst);
+        self.stream.until(|pieces| pieces.made.lock().unwrap().pop_front()).await
+    }
+
+    async fn cancel(&self, _: &Stream, reason: &str) {
+        *self.stream.cancelled.lock().unwrap() = Some(reason.to_owned());
+        self.stream.changed.notify_waiters();
+    }
+
     async fn measures(&self) -> Result<Vec<Measure>, Failure> {
         self.measures.clone()
     }
@@ -134,6 +180,16 @@ pub(crate) fn answer(
         ("body", Ipld::Bytes(body.into())),
     ];
     Ok(Ipld::Map(fields.map(|(name, value)| (name.to_owned(), value)).into()))
+}
+
+/// 200 with a body that comes piece by piece.
+pub(crate) fn streamed() -> Result<Ipld, Failure> {
+    ok("").map(|mut answer| {
+        if let Ipld::Map(fields) = &mut answer {
+            fields.insert("stream".to_owned(), Ipld::Integer(7));
+        }
+        answer
+    })
 }
 
 /// Says who asked for what.
