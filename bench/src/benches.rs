@@ -11,7 +11,9 @@ mod link;
 mod many;
 mod million;
 mod native;
+mod queries;
 mod reload;
+mod sockets;
 mod start;
 mod throws;
 mod warm;
@@ -38,7 +40,7 @@ pub(crate) enum Asked {
 }
 
 /// All of them.
-pub(crate) const BENCHES: [Bench; 14] = [
+pub(crate) const BENCHES: [Bench; 16] = [
     Bench { name: "warm", asked: Asked::Always, about: "a JS turn without a disk", run: warm::run },
     Bench {
         name: "durable",
@@ -95,6 +97,18 @@ pub(crate) const BENCHES: [Bench; 14] = [
         asked: Asked::Always,
         about: "a counter over HTTP: 64 connections, and one",
         run: http::run,
+    },
+    Bench {
+        name: "queries",
+        asked: Asked::Always,
+        about: "requests that only look, over HTTP",
+        run: queries::run,
+    },
+    Bench {
+        name: "sockets",
+        asked: Asked::Always,
+        about: "ten thousand open WebSockets, a message a second each",
+        run: sockets::run,
     },
     Bench { name: "link", asked: Asked::Always, about: "messages between two hypervisors", run: link::run },
     Bench { name: "start", asked: Asked::Always, about: "the program's start", run: start::run },

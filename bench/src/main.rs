@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod process;
 mod raw;
+mod site;
 mod table;
 mod world;
 

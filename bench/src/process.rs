@@ -1,7 +1,9 @@
-//! What the system says of this process.
+//! What the system says of this process, and of the program that it starts.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::Failure;
 
@@ -50,6 +52,27 @@ impl Memory {
     }
 }
 
+/// Resident memory of another process in KiB: the most that it ever had, and what it has.
+pub(crate) fn resident_of(process: u32) -> Result<(u64, u64), Failure> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    Ok((number(&status, "VmHWM")?, number(&status, "VmRSS")?))
+}
+
+/// Sees that so many descriptors can be open.
+///
+/// # Errors
+/// If the system grants less, which is then said.
+pub(crate) fn room_for_descriptors(wanted: u64) -> Result<(), Failure> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= wanted {
+        return Ok(());
+    }
+    if hard < wanted {
+        return Err(format!("it needs {wanted} open files, and the system grants {hard} (ulimit -Hn)").into());
+    }
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?)
+}
+
 /// How many descriptors are open, but for files in this folder.
 pub(crate) fn descriptors_outside(folder: &Path) -> Result<usize, Failure> {
     let mut count = 0;
@@ -73,6 +96,16 @@ pub(crate) fn thread_seconds(name: &str) -> Result<f64, Failure> {
         }
     }
     Ok(seconds)
+}
+
+/// The program that was built with this one.
+pub(crate) fn program() -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe()?;
+    let program = own.with_file_name(format!("everturn{}", std::env::consts::EXE_SUFFIX));
+    match program.exists() {
+        true => Ok(program),
+        false => Err(format!("{} is not there: build everturn-cli the same way", program.display()).into()),
+    }
 }
 
 fn number(text: &str, name: &str) -> Result<u64, Failure> {

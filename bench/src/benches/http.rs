@@ -1,14 +1,10 @@
 //! A counter over HTTP: the real program on a disk, asked by many clients and by one.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use super::start::program;
 use crate::Failure;
-use crate::durations::{figure, median, median_time, micros};
+use crate::durations::{figure, late, median, median_time, micros};
 use crate::load::{Answered, Clients};
 use crate::raw::RawLog;
+use crate::site::Site;
 use crate::table::{Row, Table, Target};
 use crate::world::Bed;
 
@@ -24,9 +20,7 @@ const ALONE_TARGET_US: f64 = 500.0;
 const SYNC_BYTES: usize = 1_000;
 
 pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
-    let folder = tempfile::Builder::new().prefix("serve-").tempdir_in(&bed.folder)?;
-    std::fs::write(folder.path().join("counter.js"), EXAMPLE)?;
-    let site = Site::begin(bed, &folder)?;
+    let site = Site::begin(bed, EXAMPLE, &[])?;
     let mut counted = Counted::default();
     let mut clients = Clients::connect(&site.address, CONNECTIONS)?;
     counted.check(&clients.get("/counter", 1_000)?)?;
@@ -69,13 +63,6 @@ fn alone(bed: &Bed, site: &Site, counted: &mut Counted, table: &mut Table) -> Re
     Ok(())
 }
 
-/// The time within which 99 of 100 were answered.
-fn late(each: &[Duration]) -> Duration {
-    let mut each = each.to_vec();
-    each.sort_unstable();
-    each.get(each.len() * 99 / 100).copied().unwrap_or_default()
-}
-
 /// What the counter has given so far.
 #[derive(Default)]
 struct Counted {
@@ -101,45 +88,4 @@ fn number(body: &[u8]) -> Result<u64, Failure> {
     let text = std::str::from_utf8(body)?;
     let number = text.trim().strip_prefix("Counter: ").ok_or_else(|| format!("an answer is {text:?}"))?;
     Ok(number.parse()?)
-}
-
-/// The program, serving.
-struct Site {
-    child: Child,
-    address: String,
-}
-
-impl Site {
-    fn begin(bed: &Bed, folder: &tempfile::TempDir) -> Result<Site, Failure> {
-        let mut child = Command::new(program()?)
-            .current_dir(folder.path())
-            .args(["serve", "counter.js", "--data", "data", "--http", "127.0.0.1:0"])
-            .env("EVERTURN_CACHE", std::path::absolute(bed.folder.join("modules"))?)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().ok_or("its output cannot be read")?).read_line(&mut said)?;
-        let address = said.trim().strip_prefix("listening on http://");
-        let address = address.ok_or_else(|| format!("everturn serve says {said:?}"))?.to_owned();
-        Ok(Site { child, address })
-    }
-
-    /// Asks it to end, and sees that it does so in order.
-    fn end(mut self) -> Result<(), Failure> {
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-s", "TERM", &id]).status()?;
-        match self.child.wait()? {
-            status if status.success() => Ok(()),
-            status => Err(format!("everturn serve ended with {status}").into()),
-        }
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

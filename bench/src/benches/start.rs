@@ -1,12 +1,13 @@
 //! The program's later start, from its spawning to what it says before its prompt.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::durations::{figure, median_time, millis};
+use crate::process::program;
 use crate::table::{Row, Table, Target};
 use crate::world::Bed;
 
@@ -31,16 +32,6 @@ pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
     let what = "a later start of everturn shell, to its prompt";
     table.add(Row::new(what, Target::AtMost(100.0), of(|start| start.to_prompt), "ms").note(note));
     Ok(())
-}
-
-/// The program that was built with this one.
-pub(super) fn program() -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe()?;
-    let program = own.with_file_name(format!("everturn{}", std::env::consts::EXE_SUFFIX));
-    match program.exists() {
-        true => Ok(program),
-        false => Err(format!("{} is not there: build everturn-cli the same way", program.display()).into()),
-    }
 }
 
 struct Start {
