@@ -1,5 +1,5 @@
 # make only wraps. Once `make compiler` has run, plain `cargo run` and `cargo test --workspace` do the same.
-# Everything that is fetched or made here goes into build/ and target/; nothing is installed, no root is needed.
+# Everything that is fetched or made here goes into build/ and target/; nothing is installed, no root is needed, but for `make chromium`.
 
 CARGO ?= cargo
 # `--locked` in CI: there a Cargo.lock that does not fit is a mistake.
@@ -8,7 +8,7 @@ TOOLS := $(CURDIR)/build/tools
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help compiler demo test test-sled bench cargo-deny clean-compiler
+.PHONY: help compiler demo test test-sled bench chromium cargo-deny clean-compiler
 
 help:
 	@echo "make compiler         fetch the pinned C compiler that the JS engine is built with (into build/)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test             all tests of the workspace, doctests included"
 	@echo "make test-sled        the tests of the store with the feature sled; they run over all three libraries"
 	@echo "make bench            the benchmarks, as a table; BENCH=\"--quick warm\" chooses among them"
+	@echo "make chromium         a browser for the test of a web page, where apt-get is there and we are root"
 	@echo "make cargo-deny       the program that checks licences and advisories, unless it is installed"
 	@echo "make clean-compiler   remove the fetched compiler"
 	@echo ".ci/run               every check: tests, format, clippy, documentation, dependencies"
@@ -73,6 +74,13 @@ bench: compiler
 	$${CARGO_TARGET_DIR:-target}/release/everturn-bench $(BENCH)
 
 # --- tools ------------------------------------------------------------------------------------------------
+
+# The browser of one test, which says so where there is none. Never a failure: what cannot be had here is left out.
+chromium:
+	@if command -v chromium >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1 || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
+	echo "chromium: installing it with apt-get (a download of some 100 MB, at most 3 minutes)"; \
+	timeout 180 sh -c 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium' \
+		>/dev/null 2>&1 </dev/null || echo "chromium: it cannot be had here; its test will say that it was not run"
 
 # Not optimised: it runs for four seconds.
 cargo-deny:

@@ -3,6 +3,8 @@
 mod archives;
 mod attached;
 mod bank;
+mod browser;
+mod chat;
 mod commands;
 mod console;
 mod crash;
