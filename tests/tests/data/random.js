@@ -31,6 +31,8 @@ class Rehearsal {
     this.onDelete = d.pick(["null", "restrict", "cascade"]);
     this.mustHave = this.onDelete !== "null" && d.chance(0.3);
     this.compound = d.chance(0.5);
+    // Whether no two have the same in the first two fields.
+    this.pair = d.chance(0.6);
     this.rows = { A: new Map(), B: new Map() };
     this.links = new Set();
     this.A = model("A", { tag: string(), bs: many("B", { inverse: "a" }), likes: many("B", { inverse: "likedBy" }) });
@@ -57,9 +59,13 @@ class Rehearsal {
     }
     fields.a = one("A", { inverse: "bs", onDelete: this.onDelete, required: this.mustHave || undefined });
     fields.likedBy = many("A", { inverse: "likes" });
-    const first = [...this.specs.keys()].slice(0, 2);
-    this.B = model("B", fields, undefined, this.compound && first.length === 2 ? { index: [[...first, "a"]] } : {});
+    const first = this.firstTwo(), options = {};
+    if (this.compound && first) options.index = [[...first, "a"]];
+    if (this.pair && first) options.unique = [first];
+    this.B = model("B", fields, undefined, options);
+    this.C ??= this.B.extend("C", { extra: integer().index() }, { twice() { return this.extra * 2; } });
   }
+  firstTwo() { return this.specs.size < 2 ? null : [...this.specs.keys()].slice(0, 2); }
 
   // One random thing, on the models and on the rows.
   step() {
@@ -124,16 +130,17 @@ class Rehearsal {
     }
     const values = {};
     for (const [name, spec] of this.specs) if (this.dice.chance(0.9)) values[name] = this.valueOf(spec);
-    const a = this.dice.chance(0.7) ? this.anyOf("A") : null;
+    const a = this.dice.chance(0.7) ? this.anyOf("A") : null, isC = this.dice.chance(0.3), more = {};
+    if (isC) more.extra = this.dice.chance(0.9) ? this.dice.below(9) : null;
     return {
       theirs: () => {
-        const id = this.B.extent.next, row = { a };
+        const id = this.B.extent.next, row = { a, isC, extra: more.extra ?? null };
         for (const [name, spec] of this.specs) row[name] = plain(values[name] === undefined ? spec.fallback : values[name]);
         this.check(id, row);
         this.rows.B.set(id, row);
         return id;
       },
-      ours: () => this.B.create({ ...values, a: a && this.A.get(a) }),
+      ours: () => (isC ? this.C : this.B).create({ ...values, ...more, a: a && this.A.get(a) }),
     };
   }
   check(id, row) {
@@ -142,6 +149,9 @@ class Rehearsal {
       if (required && row[name] === null) throw new Refused(`${name} is required`);
       if (unique && row[name] !== null) for (const [other, { [name]: value }] of this.rows.B) if (other !== id && value === row[name]) throw new Refused(`${name} is unique`);
     }
+    const first = this.pair && this.firstTwo();
+    if (!first || first.some((name) => row[name] === null)) return;
+    for (const [other, theirs] of this.rows.B) if (other !== id && first.every((name) => theirs[name] === row[name])) throw new Refused(`${first} are unique`);
   }
 
   set() {
@@ -294,9 +304,9 @@ class Rehearsal {
 
   // The definition changes under the living instances, at once or in turns to come.
   migrate() {
-    const { change, isOfIndexes, specs, compound } = this.newDefinition(), before = { specs: this.specs, compound: this.compound };
+    const { change, isOfIndexes, specs, compound, pair } = this.newDefinition(), before = { specs: this.specs, compound: this.compound, pair: this.pair };
     const rows = [...this.save().rows.B], { version } = this.B;
-    Object.assign(this, { specs, compound });
+    Object.assign(this, { specs, compound, pair });
     let isRefused = false, thrown = null;
     try {
       for (const [, row] of rows) change(row);
@@ -323,16 +333,17 @@ class Rehearsal {
       return;
     }
     if (thrown && !isRefused) throw thrown;
-    if (!thrown && !this.B.progress && this.B.version === version) return void Object.assign(this, { specs, compound });
-    this.pending = { change, isOfIndexes, specs, compound, isRefused, version, hasWritten: false };
+    if (!thrown && !this.B.progress && this.B.version === version) return void Object.assign(this, { specs, compound, pair });
+    this.pending = { change, isOfIndexes, specs, compound, pair, isRefused, version, hasWritten: false };
     this.settle();
   }
   newDefinition() {
-    const d = this.dice, name = d.pick([...this.specs.keys()]), spec = this.specs.get(name), specs = new Map(this.specs), roll = d.below(8);
-    const made = { specs, compound: this.compound, isOfIndexes: false, change() {} };
+    const d = this.dice, name = d.pick([...this.specs.keys()]), spec = this.specs.get(name), specs = new Map(this.specs), roll = d.below(9);
+    const made = { specs, compound: this.compound, pair: this.pair, isOfIndexes: false, change() {} };
     if (roll === 0) specs.set(name, { ...spec, index: !spec.index });
     else if (roll === 1) specs.set(name, { ...spec, unique: !spec.unique });
     else if (roll === 3) made.compound = !this.compound;
+    else if (roll === 8) made.pair = !this.pair;
     else if (roll === 2) {
       specs.set(name, { ...spec, required: !spec.required });
       if (!spec.required) made.change = (row) => { row[name] ??= plain(spec.fallback); };
@@ -354,7 +365,7 @@ class Rehearsal {
       specs.set(to, added);
       made.change = (row) => { row[to] = plain(added.fallback); };
     }
-    made.isOfIndexes = roll === 0 || roll === 1 || roll === 3;
+    made.isOfIndexes = [0, 1, 3, 8].includes(roll);
     return made;
   }
   // What was asked for has come to be, or was refused; or it is still under way, and all is as it was.
@@ -368,19 +379,21 @@ class Rehearsal {
     if (!isDone) return;
     for (const row of this.rows.B.values()) pending.change(row);
     for (const [name, { was, isText, ...spec }] of pending.specs) pending.specs.set(name, spec);
-    Object.assign(this, { specs: pending.specs, compound: pending.compound });
+    Object.assign(this, { specs: pending.specs, compound: pending.compound, pair: pending.pair });
   }
 
   query() {
-    const d = this.dice, rows = [...this.rows.B].map(([id, row]) => ({ id, ...row }));
+    const d = this.dice, asked = d.chance(0.25) ? this.C : this.B;
+    const rows = [...this.rows.B].map(([id, row]) => ({ id, ...row })).filter((row) => asked === this.B || row.isC);
+    const specs = asked === this.B ? this.specs : new Map([...this.specs, ["extra", { kind: "integer" }]]);
     const term = () => {
-      const name = d.pick([...this.specs.keys(), "a"]), { kind } = this.specs.get(name) ?? {};
+      const name = d.pick([...specs.keys(), "a"]), { kind } = specs.get(name) ?? {};
       if (name === "a") {
         const a = d.chance(0.8) ? this.anyOf("A") : null;
         return [["a", "=", a && this.A.get(a)], (row) => row.a === a];
       }
       const ops = ["=", "!=", "<", "<=", ">", ">=", "in", "between", ...(kind === "string" ? ["startsWith", "contains", "endsWith"] : [])];
-      const op = d.pick(ops), [x, y] = [0, 1].map(() => this.valueOf(this.specs.get(name)) ?? KINDS[kind].value(d)), [p, q] = [plain(x), plain(y)];
+      const op = d.pick(ops), [x, y] = [0, 1].map(() => this.valueOf(specs.get(name)) ?? KINDS[kind].value(d)), [p, q] = [plain(x), plain(y)];
       const less = (s, t) => s !== null && s < t, more = (s, t) => s !== null && s > t;
       const tests = {
         "=": (v) => v === p, "!=": (v) => v !== p, "<": (v) => less(v, p), "<=": (v) => less(v, p) || v === p, ">": (v) => more(v, p), ">=": (v) => more(v, p) || v === p,
@@ -389,7 +402,7 @@ class Rehearsal {
       };
       return [[name, op, op === "in" || op === "between" ? [x, y] : x], (row) => tests[op](row[name])];
     };
-    let query = this.B.all(), test = () => true;
+    let query = asked.all(), test = () => true;
     for (let i = d.below(4); i > 0; i--) {
       const [given, fits] = term(), before = test, how = d.pick(["where", "where", "or", "not"]);
       if (how === "or" && query.explain().filter === null && i === 3) continue;
@@ -400,12 +413,19 @@ class Rehearsal {
     same(query.toArray().map(idOf).sort((x, y) => x - y), found.map((row) => row.id).sort((x, y) => x - y), JSON.stringify(query.explain()));
     same(query.count(), found.length, `count ${JSON.stringify(query.explain())}`);
     if (query.explain().touches < found.length) throw new Error(`touches less than it finds: ${JSON.stringify(query.explain())}`);
-    const key = d.pick([...this.specs.keys()]), other = d.pick([...this.specs.keys()]), direction = d.pick(["asc", "desc"]), way = direction === "asc" ? 1 : -1;
+    const key = d.pick([...specs.keys()]), other = d.pick([...specs.keys()]), direction = d.pick(["asc", "desc"]), way = direction === "asc" ? 1 : -1;
     const order = (s, t) => s === t ? 0 : s === null ? -1 : t === null ? 1 : s < t ? -1 : 1;
     const sorted = found.toSorted((s, t) => way * (order(s[key], t[key]) || order(s[other], t[other]) || s.id - t.id));
     const offset = d.below(4), limit = d.below(8);
     same(query.orderBy(key, direction).orderBy(other, direction).offset(offset).limit(limit).toArray().map(idOf), sorted.slice(offset, offset + limit).map((row) => row.id),
       JSON.stringify(query.orderBy(key, direction).orderBy(other, direction).explain()));
+    this.join(query, found, key, other);
+  }
+  // Each with all that have in `other` what it has in `key`.
+  join(query, found, key, other) {
+    const pairs = found.flatMap((row) => [...this.rows.B].filter(([, theirs]) => row[key] !== null && theirs[other] === row[key]).map(([id]) => `${row.id} ${id}`));
+    if (key === "extra" || other === "extra") return;
+    same(query.join(this.B, key, other, { as: ["mine", "theirs"] }).map((row) => `${idOf(row.mine)} ${idOf(row.theirs)}`).toArray().sort(), pairs.sort(), `join ${key} ${other}`);
   }
   isFirst(query, before) { return before.toString() === "() => true"; }
 
@@ -414,6 +434,9 @@ class Rehearsal {
     const { A, B, rows } = this, ids = (collection) => collection.toArray().map(idOf);
     same(ids(A.all()), [...rows.A.keys()].sort((x, y) => x - y), "A");
     same(ids(B.all()), [...rows.B.keys()].sort((x, y) => x - y), "B");
+    const parts = [...rows.B].filter(([, row]) => row.isC).sort(([x], [y]) => x - y);
+    same([ids(this.C.all()), this.C.count()], [parts.map(([id]) => id), parts.length], "C");
+    for (const [id, { extra }] of parts) same([this.C.get(id).extra, this.C.get(id).twice()], [extra, extra * 2], `C ${id}`);
     for (const [id, row] of rows.B) {
       const b = B.get(id), found = { a: b.a && idOf(b.a) };
       for (const name of this.specs.keys()) found[name] = plain(b[name]);
