@@ -20,7 +20,7 @@ const SOURCE_UNITS: [&str; 4] =
     ["quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
 
 /// C files of ours, below `engine/shim`.
-const SHIM_UNITS: [&str; 11] = [
+const SHIM_UNITS: [&str; 12] = [
     "engine.c",
     "memory.c",
     "placement.c",
@@ -32,6 +32,7 @@ const SHIM_UNITS: [&str; 11] = [
     "ports.c",
     "syscalls.c",
     "natives.c",
+    "web.c",
 ];
 
 /// The prelude, in the order in which it runs.

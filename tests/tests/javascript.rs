@@ -163,6 +163,54 @@ fn an_address_of_the_usual_form_is_parsed_as_any_other() {
     assert_eq!(World::with("", Ways::default()).eval(source), "' true'");
 }
 
+/// As above, at the edges of what is usual: one part differs at a time.
+#[test]
+fn an_address_at_the_edge_of_the_usual_form_is_parsed_as_any_other() {
+    let source = r##"{
+        const hosts = [".a", "a.", "3com.de", "A.b", "a_b", "é.b", "u@a", "[::1]", "1.2.3.04", "1.2.3.4.", "1.2.3.4.5", "a.255"];
+        const ports = [":", ":0", ":08", ":080", ":40123", ":65535", ":65536", ":99999", ":123456", ":8x"];
+        const paths = ["/.a/b.c", "/a/.", "/a/..", "/a/.%2e", "/a.%2e/b", "/%41%zz", "/~a'b!$&()*+,;=:@", "/^`{}", "/a\tb", "//"];
+        const tails = ["?", "?\\^`{|}", "?a b", "?é", "?%27", "?a?b", "#", "?#"];
+        const texts = ["http:", "http:/", "http://", "HTTP://a/", " http://a/", "http:a", "ftp://a/b", "http://a/\u0000", "http://a:80"];
+        for (const host of hosts) texts.push(`http://${host}/`, `https://${host}:40123/a?b`);
+        for (const port of ports) texts.push(`http://a.b${port}/`, `https://1.2.3.4${port}/a`, `http://a${port}`);
+        for (const path of paths) texts.push(`http://a.b${path}`, `https://a.b:443${path}/c?d`);
+        for (const tail of tails) texts.push(`http://a.b/${tail}`, `https://a.b:40123/c${tail}`);
+        const parts = (...input) => {
+            try {
+                const { href, host, port, pathname, search, hash, origin, username } = new URL(...input);
+                return [href, host, port, pathname, search, hash, origin, username].join(" ");
+            } catch (error) { return error.name; }
+        };
+        const wrong = texts.filter((text) => parts(text) !== parts(text, "about:blank"));
+        const changed = new URL("http://a.b:40123/c/d?e");
+        changed.pathname += "/../f"; changed.port = "80"; changed.searchParams.append("g", "1");
+        `${wrong} ${changed} ${texts.some((text) => !URL.canParse(text))}`
+    }"##;
+    assert_eq!(World::with("", Ways::default()).eval(source), "' http://a.b/c/f?e=&g=1 true'");
+}
+
+#[test]
+fn headers_and_bodies_that_nobody_asked_for_are_those_that_one_asked_for_has() {
+    let source = r##"{
+        const threw = (make) => { try { return make(); } catch (error) { return error.name; } };
+        const name = (text) => threw(() => [...new Headers([[text, "1"]]).keys()][0]);
+        const value = (text) => threw(() => new Headers([["a", text]]).get("a"));
+        const names = ["Set-COOKIE", "a b", "", "é", "x_1~!"].map(name).join();
+        const values = [" a  b\t", "\u00ff", "\u0100", "a\nb", "\0", "", "\r\n"].map(value).map((text) => JSON.stringify(text)).join();
+        const type = (body, init) => new Response(body, init).headers.get("content-type");
+        const given = { headers: { "Content-Type": "a/b" } };
+        const types = [type("t"), type("t", given), type(new Uint8Array(1)), type(), type(7), type(new URLSearchParams("a=1"))].join();
+        const response = new Response("t"), [before, after] = [response.bodyUsed, (response.text(), response.bodyUsed)];
+        const twice = [threw(() => response.clone()), new Response().bodyUsed, response.status, response.url, response.redirected];
+        [names, values, types, before, after, ...twice].join(" | ")
+    }"##;
+    let expected = r#"'set-cookie,TypeError,TypeError,TypeError,x_1~! | "a  b","ÿ","TypeError","TypeError","TypeError","","" | "#;
+    let types = "text/plain;charset=UTF-8,a/b,,,text/plain;charset=UTF-8,application/x-www-form-urlencoded;charset=UTF-8";
+    let shown = World::with("", Ways::default()).eval(source);
+    assert_eq!(shown, format!("{expected}{types} | false | true | TypeError | false | 200 |  | false'"));
+}
+
 /// `{main, modules}` as a host gives it.
 fn modules(main: &str, modules: &[(&str, &str)]) -> Ipld {
     let text = |text: &str| Ipld::String(text.to_owned());

@@ -2,20 +2,19 @@
 // be a stream (streams.js).
 (function (natives) {
   "use strict";
-  const { utf8Encode, utf8Decode, giveStream, isGradual, isStream, streamFrom, streamOf, streamOfBytes, wholeOf } = natives;
+  const { headerName, headerValue, utf8Encode, utf8Decode, giveStream, isGradual, isStream, streamFrom, streamOf, streamOfBytes, wholeOf } = natives;
   const NO_BODY = [101, 204, 205, 304], REDIRECTS = [301, 302, 303, 307, 308];
 
   function nameOf(name) {
-    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(`${name}`)) throw new TypeError(`'${name}' is no name of a header`);
-    return `${name}`.toLowerCase();
+    return headerName(`${name}`) ?? refuse(`'${name}' is no name of a header`);
   }
 
   function valueOf(value) {
-    let text = `${value}`;
-    if (/^[!-~]+(?: [!-~]+)*$/.test(text)) return text;
-    text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
-    if (/[\0\n\r\u0100-\uffff]/.test(text)) throw new TypeError("a header's value has letters that no header carries");
-    return text;
+    return headerValue(`${value}`) ?? refuse("a header's value has letters that no header carries");
+  }
+
+  function refuse(what) {
+    throw new TypeError(what);
   }
 
   let linesOf, addDefault; // past what programs can redefine, and without asking whether a name is one
@@ -36,10 +35,10 @@
       if (init === undefined) return;
       if (init === null || typeof init !== "object") throw new TypeError("headers are made from pairs or an object");
       const pairs = typeof init[Symbol.iterator] === "function" ? init : Object.entries(init);
-      for (const pair of pairs) {
-        const [name, value, ...more] = pair;
-        if (value === undefined || more.length > 0) throw new TypeError("a header is a pair of a name and a value");
-        this.append(name, value);
+      for (const given of pairs) {
+        const pair = Array.isArray(given) ? given : [...given];
+        if (pair.length !== 2 || pair[1] === undefined) throw new TypeError("a header is a pair of a name and a value");
+        (this.#lines[nameOf(pair[0])] ??= []).push(valueOf(pair[1]));
       }
     }
     append(name, value) {
@@ -83,60 +82,81 @@
     }
   }
 
-  // The bytes of a body and the type that goes with them.
-  function bodyOf(value) {
-    if (value === undefined || value === null) return [null, null];
-    if (value instanceof ArrayBuffer) return [new Uint8Array(value.slice(0)), null];
-    if (ArrayBuffer.isView(value)) return [new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice(), null];
-    if (value instanceof URLSearchParams) return [utf8Encode(`${value}`), "application/x-www-form-urlencoded;charset=UTF-8"];
-    if (isGradual(value)) return [streamOf(value), null];
-    return [utf8Encode(`${value}`), "text/plain;charset=UTF-8"];
+  const TEXT = "text/plain;charset=UTF-8", FORM = "application/x-www-form-urlencoded;charset=UTF-8";
+
+  // The bytes of a body, or its stream; null for none.
+  function contentOf(value) {
+    if (typeof value === "string") return utf8Encode(value);
+    if (value === undefined || value === null) return null;
+    if (value instanceof ArrayBuffer) return new Uint8Array(value.slice(0));
+    if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice();
+    if (!(value instanceof URLSearchParams) && isGradual(value)) return streamOf(value);
+    return utf8Encode(`${value}`);
+  }
+
+  // The type that goes with it; null for none.
+  function typeOf(value, content) {
+    if (content === null || typeof value === "string") return content && TEXT;
+    if (value instanceof URLSearchParams) return FORM;
+    return value instanceof ArrayBuffer || ArrayBuffer.isView(value) || isStream(content) ? null : TEXT;
+  }
+
+  // The headers of a body: those that are given, and its type where they say none.
+  function headersOf(given, value, content) {
+    const type = typeOf(value, content);
+    if (given === undefined) return type;
+    const headers = new Headers(given);
+    if (type !== null) addDefault(headers, "content-type", type);
+    return headers;
   }
 
   const RECEIVED = {}; // no program has it
-  let bytesOf, isStreaming, takeStream; // of a request or a response, which may have been read
+  const READ = {}; // in place of a content that was read
+  const NOTHING = new Uint8Array(0);
+  const received = (content) => content.length === 0 ? null : content; // a stream has no length
+  let bytesOf, isStreaming, contentToGive, headersIn;
   class Body {
-    #bytes = null;
-    #used = false;
-    #headers; // those that were received are a list until somebody asks
+    #content; // bytes, a stream, null or READ
+    #headers; // until somebody asks for them, what they are made of: the pairs that were received, or the type alone, or null
     static {
       bytesOf = (body) => {
-        if (isStream(body.#bytes)) throw new TypeError("a body that comes piece by piece cannot be had twice");
-        return body.#used ? body.#take() : body.#bytes;
+        if (isStream(body.#content)) throw new TypeError("a body that comes piece by piece cannot be had twice");
+        return body.#content === READ ? body.#take() : body.#content;
       };
-      isStreaming = (body) => isStream(body.#bytes);
-      takeStream = (body) => isStreaming(body) ? body.#take() : null;
+      isStreaming = (body) => isStream(body.#content);
+      // What leaves: bytes, which stay here as well, or the stream, which does not.
+      contentToGive = (body) => body.#content instanceof Uint8Array ? body.#content : body.#take();
+      headersIn = (body) => {
+        if (body.#headers === null) return [];
+        return typeof body.#headers === "string" ? [["content-type", body.#headers]] : linesOf(body.headers);
+      };
     }
-    constructor(value, headers, received) {
-      if (received === RECEIVED) {
-        this.#bytes = isStream(value) || value.length > 0 ? value : null;
-        this.#headers = headers;
-        return;
-      }
-      const [bytes, type] = bodyOf(value);
-      this.#bytes = bytes;
-      this.#headers = new Headers(headers);
-      if (type !== null) addDefault(this.#headers, "content-type", type);
+    constructor(content, headers) {
+      this.#content = content;
+      this.#headers = headers;
     }
     #take() {
       if (this.bodyUsed) throw new TypeError("this body was read already");
-      this.#used = this.#bytes !== null;
-      return this.#bytes ?? new Uint8Array(0);
+      const content = this.#content;
+      if (content !== null) this.#content = READ;
+      return content ?? NOTHING;
     }
     get headers() {
-      if (!(this.#headers instanceof Headers)) this.#headers = new Headers(this.#headers);
-      return this.#headers;
+      const headers = this.#headers;
+      if (headers instanceof Headers) return headers;
+      return this.#headers = new Headers(typeof headers === "string" ? [["content-type", headers]] : headers ?? undefined);
     }
     get body() {
-      if (this.#bytes !== null && !isStream(this.#bytes)) this.#bytes = streamOfBytes(this.#bytes);
-      return this.#bytes;
+      if (this.#content === READ) return streamOfBytes(NOTHING);
+      if (this.#content !== null && !isStream(this.#content)) this.#content = streamOfBytes(this.#content);
+      return this.#content;
     }
     get bodyUsed() {
-      return this.#used || isStream(this.#bytes) && this.#bytes.locked;
+      return this.#content === READ || isStream(this.#content) && this.#content.locked;
     }
     async #whole() {
-      const body = this.#take();
-      return isStream(body) ? await wholeOf(body) : body;
+      const content = this.#take();
+      return isStream(content) ? await wholeOf(content) : content;
     }
     async bytes() {
       return (await this.#whole()).slice();
@@ -153,32 +173,29 @@
   }
 
   class Request extends Body {
-    #url;
-    #method;
-    constructor(input, init = {}) {
+    #line; // {url, method}
+    constructor(input, init) {
       if (init === RECEIVED) {
-        super(input.body, input.headers, RECEIVED);
-        this.#url = input.url;
-        this.#method = input.method;
+        super(received(input.body), input.headers);
+        this.#line = input;
         return;
       }
-      const from = input instanceof Request ? input : undefined;
-      const url = from ? from.url : new URL(input).href, method = `${init.method ?? from?.method ?? "GET"}`;
-      const body = init.body ?? (from ? bytesOf(from) : null);
-      if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(method)) throw new TypeError(`'${method}' is no HTTP method`);
+      const from = input instanceof Request ? input : undefined, { method: asked, body: given, headers } = init ?? {};
+      const url = from ? from.url : new URL(input).href, method = `${asked ?? from?.method ?? "GET"}`;
+      const body = given ?? (from ? bytesOf(from) : null), content = contentOf(body);
+      if (headerName(method) === undefined) throw new TypeError(`'${method}' is no HTTP method`);
       const upper = method.toUpperCase();
       const known = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"].includes(upper);
-      if (["GET", "HEAD"].includes(upper) && body !== null) throw new TypeError(`a ${upper} request has no body`);
-      if (isGradual(body ?? undefined)) throw new TypeError("the body of a request is whole: text or bytes, no stream");
-      super(body, init.headers ?? from?.headers);
-      this.#url = url;
-      this.#method = known ? upper : method;
+      if (["GET", "HEAD"].includes(upper) && content !== null) throw new TypeError(`a ${upper} request has no body`);
+      if (isStream(content)) throw new TypeError("the body of a request is whole: text or bytes, no stream");
+      super(content, headersOf(headers ?? from?.headers, body, content));
+      this.#line = { url, method: known ? upper : method };
     }
     get url() {
-      return this.#url;
+      return this.#line.url;
     }
     get method() {
-      return this.#method;
+      return this.#line.method;
     }
     clone() {
       return new Request(this);
@@ -188,28 +205,30 @@
     }
   }
 
+  const OK = { status: 200, statusText: "" };
+  function headOf({ status = 200, statusText = "" }, content) {
+    const code = Number(status), reason = `${statusText}`;
+    if (!Number.isInteger(code) || code < 200 || code > 599) throw new RangeError(`${status} is no status from 200 to 599`);
+    if (reason !== "" && /[^\t\x20-\x7e\x80-\xff]/.test(reason)) throw new TypeError("a status text is a line of plain letters");
+    if (content !== null && NO_BODY.includes(code)) throw new TypeError(`a response with status ${code} has no body`);
+    return { status: code, statusText: reason };
+  }
+
+  let headIn;
   class Response extends Body {
-    #status;
-    #statusText;
-    #url = "";
-    #redirected = false;
-    constructor(body = null, init = {}) {
+    #head; // {status, statusText}, and of one that was received perhaps {url, redirected}
+    static {
+      headIn = (response) => response.#head;
+    }
+    constructor(body, init) {
       if (init === RECEIVED) {
-        super(body.body, body.headers, RECEIVED);
-        this.#status = body.status;
-        this.#statusText = body.statusText;
-        this.#url = body.url ?? "";
-        this.#redirected = body.redirected ?? false;
+        super(received(body.body), body.headers);
+        this.#head = body;
         return;
       }
-      const { status = 200, statusText = "", headers } = init;
-      const code = Number(status), reason = `${statusText}`;
-      if (!Number.isInteger(code) || code < 200 || code > 599) throw new RangeError(`${status} is no status from 200 to 599`);
-      if (reason !== "" && /[^\t\x20-\x7e\x80-\xff]/.test(reason)) throw new TypeError("a status text is a line of plain letters");
-      if (body !== null && NO_BODY.includes(code)) throw new TypeError(`a response with status ${code} has no body`);
-      super(body, headers);
-      this.#status = code;
-      this.#statusText = reason;
+      const content = contentOf(body);
+      super(content, headersOf(init?.headers, body, content));
+      this.#head = init === undefined ? OK : headOf(init, content);
     }
     static json(data, init = {}) {
       const text = JSON.stringify(data);
@@ -223,22 +242,22 @@
       return new Response(null, { status, headers: { location: new URL(url).href } });
     }
     get status() {
-      return this.#status;
+      return this.#head.status;
     }
     get statusText() {
-      return this.#statusText;
+      return this.#head.statusText;
     }
     get url() {
-      return this.#url;
+      return this.#head.url ?? "";
     }
     get redirected() {
-      return this.#redirected;
+      return this.#head.redirected ?? false;
     }
     get ok() {
-      return this.#status >= 200 && this.#status < 300;
+      return this.status >= 200 && this.status < 300;
     }
     clone() {
-      return new Response(bytesOf(this), { status: this.#status, statusText: this.#statusText, headers: this.headers });
+      return new Response(bytesOf(this), { ...headIn(this), headers: this.headers });
     }
     get [Symbol.toStringTag]() {
       return "Response";
@@ -250,12 +269,13 @@
   // What another container or host has answered; a stream goes on to come over this port.
   natives.responseOf = (data, port, url) => new Response(
     data.stream === undefined ? data : { ...data, body: streamFrom(port, { url, stream: data.stream }) }, RECEIVED);
-  const dataOf = (body) => ({ headers: linesOf(body.headers), body: bytesOf(body) ?? new Uint8Array(0) });
-  natives.dataOfRequest = (request) => ({ method: request.method, url: request.url, ...dataOf(request) });
+  natives.dataOfRequest = (request) => ({
+    method: request.method, url: request.url, headers: headersIn(request), body: bytesOf(request) ?? NOTHING,
+  });
   natives.dataOfResponse = (response) => {
-    const { status, statusText } = response, stream = takeStream(response);
-    if (stream === null) return { status, statusText, ...dataOf(response) };
-    return { status, statusText, headers: linesOf(response.headers), body: new Uint8Array(0), stream: giveStream(stream) };
+    const { status, statusText } = headIn(response), headers = headersIn(response), content = contentToGive(response);
+    if (content instanceof Uint8Array) return { body: content, status, headers, statusText };
+    return { body: NOTHING, status, headers, statusText, stream: giveStream(content) };
   };
 
   for (const [name, value] of Object.entries({ Headers, Request, Response }))

@@ -2,7 +2,7 @@
 // the tables of IDNA. Such names are given in their own ASCII form, `xn--...`.
 (function (natives) {
   "use strict";
-  const { utf8Encode, utf8Decode } = natives;
+  const { plainUrl, utf8Encode, utf8Decode } = natives;
   const PORTS = { __proto__: null, "http:": 80, "https:": 443, "ws:": 80, "wss:": 443, "ftp:": 21, "file:": null };
   const isSpecial = (url) => url.protocol in PORTS;
 
@@ -200,22 +200,8 @@
     addPath(url, text);
   }
 
-  // An address as most are: nothing in it is changed by parsing but a usual port. Null for any other.
-  const PLAIN = /^(https?:)\/\/([a-z0-9.-]+)(?::([0-9]{1,4}))?(\/[!$&-\-/-;=@-[\]_a-z|~]*)(?:\?([!$-&(-;=?-~]*))?$/;
-  const NUMERIC = /(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?$/;
-  function parsePlain(input) {
-    const parts = PLAIN.exec(input);
-    if (parts === null) return null;
-    const protocol = parts[1], host = NUMERIC.test(parts[2]) ? parseIPv4(parts[2]) : parts[2];
-    const url = { protocol, username: "", password: "", host, port: "", path: parts[4].slice(1).split("/"), query: parts[5] ?? null, fragment: null };
-    parsePort(url, parts[3] ?? "");
-    return url;
-  }
-
   // {protocol, username, password, host or null, port, path: list or text, query or null, fragment or null}
   function parse(input, base) {
-    const plain = base === undefined ? parsePlain(input) : null;
-    if (plain !== null) return plain;
     const isClean = !/[\0-\x20]/.test(input);
     const clean = isClean ? input : input.replace(/^[\0-\x20]+|[\0-\x20]+$/g, "").replace(/[\t\n\r]/g, "");
     const [, scheme, body, query, fragment] = /^(?:([a-z][a-z0-9+.\-]*):)?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is.exec(clean);
@@ -339,10 +325,19 @@
   }
 
   class URL {
-    #url; // one record for life
-    #params = null; // made when they are asked for
+    #of; // of most addresses their text and where its parts lie (plainUrl); of others, and before anything changes, a record, one for life
     constructor(url, base) {
-      this.#url = parse(`${url}`, base === undefined ? undefined : parse(`${base}`));
+      const text = `${url}`;
+      this.#of = base === undefined ? plainUrl(text) ?? parse(text) : parse(text, parse(`${base}`));
+    }
+    // From one place of a plain address to another; undefined for a record.
+    #part(from, to) {
+      return this.#of[0]?.slice(this.#of[from], this.#of[to]);
+    }
+    // The record.
+    get #url() {
+      if (this.#of[0] !== undefined) this.#of = parse(this.#of[0]);
+      return this.#of;
     }
     static canParse(url, base) {
       return URL.parse(url, base) !== null;
@@ -368,18 +363,18 @@
       return this.#url.host === null || this.#url.host === "" || this.#url.protocol === "file:";
     }
     get href() {
-      return textOf(this.#url);
+      return this.#of[0] ?? textOf(this.#of);
     }
     set href(value) {
       Object.assign(this.#url, parse(`${value}`));
       this.#readParams();
     }
     get origin() {
-      const { protocol } = this.#url;
-      return isSpecial(this.#url) && protocol !== "file:" ? `${protocol}//${hostOf(this.#url)}` : "null";
+      if (this.#of[0] !== undefined) return this.#of[0].slice(0, this.#of[3]);
+      return isSpecial(this.#of) && this.#of.protocol !== "file:" ? `${this.#of.protocol}//${hostOf(this.#of)}` : "null";
     }
     get protocol() {
-      return this.#url.protocol;
+      return this.#of[0]?.slice(0, this.#of[1] - 2) ?? this.#of.protocol;
     }
     set protocol(value) {
       const protocol = /^([a-z][a-z0-9+.\-]*)(?::|$)/i.exec(`${value}`)?.[1].toLowerCase() + ":";
@@ -393,19 +388,19 @@
       });
     }
     get username() {
-      return this.#url.username;
+      return this.#of.username ?? "";
     }
     set username(value) {
       if (!this.#hasNoUser) this.#url.username = encode(`${value}`, USER);
     }
     get password() {
-      return this.#url.password;
+      return this.#of.password ?? "";
     }
     set password(value) {
       if (!this.#hasNoUser) this.#url.password = encode(`${value}`, USER);
     }
     get host() {
-      return hostOf(this.#url);
+      return this.#part(1, 3) ?? hostOf(this.#of);
     }
     set host(value) {
       this.#setHost(`${value}`, (url, text) => {
@@ -416,7 +411,7 @@
       });
     }
     get hostname() {
-      return this.#url.host ?? "";
+      return this.#part(1, 2) ?? this.#of.host ?? "";
     }
     set hostname(value) {
       this.#setHost(`${value}`, (url, text) => {
@@ -430,7 +425,7 @@
       this.#change((url) => set(url, clean.slice(0, clean.search(isSpecial(url) ? /[/\\?#]|$/ : /[/?#]|$/))));
     }
     get port() {
-      return this.#url.port;
+      return this.#of[0]?.slice(this.#of[2] + 1, this.#of[3]) ?? this.#of.port;
     }
     set port(value) {
       if (this.#hasNoUser) return;
@@ -438,7 +433,8 @@
       if (digits !== "" || `${value}` === "") this.#change((url) => parsePort(url, digits));
     }
     get pathname() {
-      return pathOf(this.#url);
+      const of = this.#of;
+      return of[0]?.slice(of[3], of[4]) ?? pathOf(of);
     }
     set pathname(value) {
       if (typeof this.#url.path === "string") return;
@@ -446,7 +442,8 @@
       startPath(this.#url, `${value}`.replace(/[\t\n\r]/g, ""));
     }
     get search() {
-      return this.#url.query === null || this.#url.query === "" ? "" : "?" + this.#url.query;
+      const search = this.#of[0]?.slice(this.#of[4]) ?? `?${this.#of.query ?? ""}`;
+      return search === "?" ? "" : search;
     }
     set search(value) {
       const query = `${value}`.replace(/^\?/, "").replace(/[\t\n\r]/g, "");
@@ -454,18 +451,18 @@
       this.#readParams();
     }
     #readParams() {
-      if (this.#params !== null) read(this.#params, this.#url.query ?? "");
+      if (this.#of.params !== undefined) read(this.#of.params, this.#of.query ?? "");
     }
     get searchParams() {
-      if (this.#params === null) {
-        this.#params = new URLSearchParams();
-        this.#readParams();
-        belong(this.#params, this.#url);
+      const url = this.#url; // its parameters are in it once they were asked for
+      if (url.params === undefined) {
+        url.params = new URLSearchParams(url.query ?? "");
+        belong(url.params, url);
       }
-      return this.#params;
+      return url.params;
     }
     get hash() {
-      return this.#url.fragment === null || this.#url.fragment === "" ? "" : "#" + this.#url.fragment;
+      return this.#of.fragment ? `#${this.#of.fragment}` : "";
     }
     set hash(value) {
       const fragment = `${value}`.replace(/^#/, "").replace(/[\t\n\r]/g, "");

@@ -149,19 +149,18 @@ static JSValue new_simple(JSContext *context, uint8_t info, uint64_t argument)
     }
 }
 
-static JSAtom read_key(JSContext *context, Reader *reader)
+static JSAtom read_key(JSContext *context, Reader *reader, Text *key)
 {
-    Text key;
-    if (!read_text(reader, &key)) {
+    if (!read_text(reader, key)) {
         malformed(context);
         return JS_ATOM_NULL;
     }
-    for (uint32_t i = 0; i < key.length; i++)
-        if (key.bytes[i] & 0x80) {
-            JSValue string = JS_NewStringLen(context, key.bytes, key.length);
+    for (uint32_t i = 0; i < key->length; i++)
+        if (key->bytes[i] & 0x80) {
+            JSValue string = JS_NewStringLen(context, key->bytes, key->length);
             return JS_IsException(string) ? JS_ATOM_NULL : JS_NewAtomStr(context, JS_VALUE_GET_STRING(string));
         }
-    return JS_NewAtomLen(context, key.bytes, key.length);
+    return JS_NewAtomLen(context, key->bytes, key->length);
 }
 
 static JSValue read_nested(JSContext *context, Reader *reader, int depth);
@@ -193,15 +192,38 @@ static JSValue new_list(JSContext *context, Reader *reader, uint64_t count, int 
     return list;
 }
 
+/* Whether a key comes after another as dag-cbor orders them. Where each does, none is there twice. */
+static bool is_behind(Text before, Text key)
+{
+    if (before.length != key.length)
+        return before.length < key.length;
+    return memcmp(before.bytes, key.bytes, key.length) < 0;
+}
+
+static int add_entry(JSContext *context, JSValueConst map, JSAtom key, JSValue value)
+{
+    JSProperty *slot = add_property(context, JS_VALUE_GET_OBJ(map), key, JS_PROP_C_W_E);
+    if (!slot) {
+        JS_FreeValue(context, value);
+        return -1;
+    }
+    slot->u.value = value;
+    return 0;
+}
+
 static JSValue new_map(JSContext *context, Reader *reader, uint64_t count, int depth)
 {
+    Text name, before = {"", 0};
     JSValue map = JS_NewObject(context);
     if (JS_IsException(map))
         return map;
-    for (uint64_t i = 0; i < count; i++) {
-        JSAtom key = read_key(context, reader);
+    for (uint64_t i = 0; i < count; i++, before = name) {
+        JSAtom key = read_key(context, reader, &name);
         JSValue value = key == JS_ATOM_NULL ? JS_EXCEPTION : read_nested(context, reader, depth + 1);
-        int status = JS_IsException(value) ? -1 : JS_DefinePropertyValue(context, map, key, value, JS_PROP_C_W_E);
+        bool is_new = i == 0 || (key != JS_ATOM_NULL && is_behind(before, name));
+        int status = JS_IsException(value) ? -1
+                     : is_new              ? add_entry(context, map, key, value)
+                                           : JS_DefinePropertyValue(context, map, key, value, JS_PROP_C_W_E);
         JS_FreeAtom(context, key);
         if (status < 0) {
             JS_FreeValue(context, map);

@@ -143,6 +143,7 @@ bool is_port(JSValueConst value);
 
 /* natives.c: the other functions of the prelude that are written in C. */
 int natives_init(JSContext *context, JSValueConst natives);
+int web_natives(JSContext *context, JSValueConst natives);
 JSValue cid_from_bytes(JSContext *context, const uint8_t *bytes, size_t length);
 bool cid_bytes(JSValueConst value, const uint8_t **bytes, size_t *length);
 
