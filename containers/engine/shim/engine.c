@@ -14,6 +14,7 @@
 #include "imports.c"
 #include "inside.c"
 #include "entries.c"
+#include "tree.c"
 #include "write.c"
 #include "write_nested.c"
 #include "read.c"

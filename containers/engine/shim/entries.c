@@ -3,6 +3,7 @@
  *
  * 1. Keys are compared as `compare` in modules/data/order.js says. What that alone knows to compare is left to it.
  * 2. A list is one of QuickJS's fast arrays, which those of the indexes are; any other is refused.
+ * 3. What goes down a whole tree is in tree.c, behind this file, and so is the module's table.
  */
 
 enum key_kind { KEY_NOTHING, KEY_BOOLEAN, KEY_NUMBER, KEY_TEXT, KEY_OTHER };
@@ -59,32 +60,40 @@ static bool whole(JSValueConst value, uint32_t *number)
     return true;
 }
 
-/* find(entries, width, prefix, behind): how many entries lie before `prefix`, or with `behind` not after it; -1: it is not known here. */
-static JSValue entries_find(JSContext *context, JSValueConst this_value, int count, JSValueConst *arguments)
+/* How many entries lie before `prefix`, or with `behind` not after it; -1: it is not known here. */
+static int32_t search(const JSValue *entries, uint32_t entry_count, uint32_t width, const JSValue *prefix, uint32_t length, bool behind)
 {
-    JSValue *entries, *prefix;
-    uint32_t size, length, width, low = 0;
-    (void)this_value, (void)count;
-    if (!js_get_fast_array(context, unsafe_unconst(arguments[0]), &entries, &size) ||
-        !js_get_fast_array(context, unsafe_unconst(arguments[2]), &prefix, &length) ||
-        !whole(arguments[1], &width) || width == 0)
-        return js_int32(-1);
-    uint32_t high = size / width;
-    bool behind = JS_VALUE_GET_TAG(arguments[3]) == JS_TAG_BOOL && JS_VALUE_GET_BOOL(arguments[3]);
-    if (length > width)
-        return js_int32(-1);
+    uint32_t low = 0, high = entry_count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
         int order = 0;
         for (uint32_t i = 0; i < length && order == 0; i++)
             if (!compare_key(entries[middle * width + i], prefix[i], &order))
-                return js_int32(-1);
+                return -1;
         if (order < 0 || (behind && order == 0))
             low = middle + 1;
         else
             high = middle;
     }
-    return js_int32(low);
+    return (int32_t)low;
+}
+
+static bool is_true(JSValueConst value)
+{
+    return JS_VALUE_GET_TAG(value) == JS_TAG_BOOL && JS_VALUE_GET_BOOL(value);
+}
+
+/* find(entries, width, prefix, behind): as `search`. */
+static JSValue entries_find(JSContext *context, JSValueConst this_value, int count, JSValueConst *arguments)
+{
+    JSValue *entries, *prefix;
+    uint32_t size, length, width;
+    (void)this_value, (void)count;
+    if (!js_get_fast_array(context, unsafe_unconst(arguments[0]), &entries, &size) ||
+        !js_get_fast_array(context, unsafe_unconst(arguments[2]), &prefix, &length) ||
+        !whole(arguments[1], &width) || width == 0 || length > width)
+        return js_int32(-1);
+    return js_int32(search(entries, size / width, width, prefix, length, is_true(arguments[3])));
 }
 
 static JSObject *list_of(JSValueConst value)
@@ -146,23 +155,4 @@ static JSValue entries_cut(JSContext *context, JSValueConst this_value, int coun
     memmove(values + at, values + at + removed, (size - at - removed) * sizeof(JSValue));
     set_count(list, size - removed);
     return JS_UNDEFINED;
-}
-
-static const JSCFunctionListEntry ENTRIES[] = {
-    JS_CFUNC_DEF("find", 4, entries_find),
-    JS_CFUNC_DEF("insert", 3, entries_insert),
-    JS_CFUNC_DEF("cut", 3, entries_cut),
-};
-
-static int entries_init(JSContext *context, JSModuleDef *module)
-{
-    return JS_SetModuleExportList(context, module, ENTRIES, sizeof(ENTRIES) / sizeof(ENTRIES[0]));
-}
-
-JSModuleDef *entries_module(JSContext *context, const char *name)
-{
-    JSModuleDef *module = JS_NewCModule(context, name, entries_init);
-    if (module && JS_AddModuleExportList(context, module, ENTRIES, sizeof(ENTRIES) / sizeof(ENTRIES[0])))
-        return NULL;
-    return module;
 }

@@ -106,8 +106,8 @@ same([Person.where("score", 6).count(), Person.where("score", 6).and("age", 1).c
 // What cannot be asked.
 fails(() => Person.where("agee", 1), "NotFoundError", "Person.agee is no field: there are name, email, age");
 fails(() => Person.where("city.naem", 1), "NotFoundError", "City.naem is no field");
-fails(() => Person.where("age", "=>", 1), "TypeError", 'there is no operator "=>"');
-fails(() => Person.where("age"), "TypeError", "lacks a value");
+fails(() => Person.where("age", "=>", 1), "ValidationError", 'Person.age cannot be asked for by "=>", which is no operator: use one of =');
+fails(() => Person.where("age"), "ValidationError", "lacks a value");
 fails(() => Person.where("age", "<", "x"), "ValidationError", 'Person.age cannot be compared with "x": it is to be an integer');
 fails(() => Person.where("city", "c1"), "ValidationError", "is compared with a City");
 fails(() => Person.where("age", "in", 5), "ValidationError", "in wants a list of values, not 5");
@@ -117,4 +117,4 @@ fails(() => Person.where("name", "matches", "x"), "ValidationError", "a regular 
 fails(() => Person.limit(-1), "TypeError", "limit(...) wants a natural number, not -1");
 fails(() => Person.orderBy("age", "down"), "TypeError", 'the direction is "asc" or "desc"');
 fails(() => Person.orderBy("tags").toArray(), "SchemaError", "wants values that have an order");
-fails(() => Person.where(5), "TypeError", "where(...) takes");
+fails(() => Person.where(5), "ValidationError", "Person is asked by where(");

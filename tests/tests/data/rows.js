@@ -53,3 +53,17 @@ same(shown(Person.where("age", 20)), "id  name  age  city    born               
 same([shown(Person.where("age", 7)), shown(Person.get(2), 1), shown(Person.get(2))], ["nothing", "Person 2", "Person 2 name,age,city,born,debt"]);
 same(shown(City), "model City, version 1, 3 instances\n  name    string\n  people  many(Person)  inverse Person.city");
 same(shown(Person).split("\n")[3], "  city  one(City)  onDelete null, inverse City.people");
+// ---
+// A join on two fields looks for each row by the index of the other side, if it has one: no row's key is read again.
+var reads = 0;
+var Part = model("Part", { code: custom({ name: "code", validate: (value) => typeof value === "string", key: (value) => { reads++; return value; } }).unique() });
+var Use = model("Use", { of: string(), n: integer() });
+for (let i = 0; i < 50; i++) Part.create({ code: `p${i}` });
+for (const of of ["p7", "p9", "none", null]) Use.create({ of, n: 1 });
+reads = 0;
+same(Use.join(Part, "of", "code").map(({ use, part }) => [use.of, part.code]).toArray(), [["p7", "p7"], ["p9", "p9"]]);
+same(reads, 0, "by the index");
+same(Use.join(Part.where("code", "!=", "p9"), "of", "code", { outer: true }).map(({ use, part }) => [use.of, part && part.code]).toArray(), [["p7", "p7"], ["p9", null], ["none", null], [null, null]]);
+reads = 0;
+same(Use.join(Part.limit(8), "of", "code").map(({ part }) => part.code).toArray(), ["p7"]);
+same(reads, 8, "by a table, once");

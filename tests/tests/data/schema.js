@@ -126,4 +126,18 @@ void (async () => {
 same([Tidy.progress, Tidy.version, Tidy.get(3).c], [null, 3, 1]);
 model("Tidy", { a: integer(), d: integer().default(1).was("c") });
 same([Tidy.progress, Tidy.version, Tidy.create({ a: 8 }).d], [null, 4, 1]);
+// ---
+// What a model changes it changes in those that extend it, too: they can only be read meanwhile, and no index has what is gone.
+step.instances = 3;
+var Base = model("Base", { x: integer(), y: integer() });
+var More = Base.extend("More", { e: integer() });
+for (let i = 0; i < 10; i++) (i % 2 ? More : Base).create({ x: i, y: i });
+model("Base", { x: integer().index(), y: string().index().migrate(String) });
+fails(() => More.create({ x: 1 }), "SchemaError", "Base is being changed");
+fails(() => More.first().delete(), "SchemaError", "can only be read");
+fails(() => { More.first().x = 3; }, "SchemaError", "can only be read");
+await Base.ready;
+// ---
+More.first().delete();
+same([Base.where("x", 1).explain().by, Base.where("x", 1).count(), Base.where("y", "1").count(), Base.where("x", 3).count()], ["index", 0, 0, 1]);
 step.instances = 5000;

@@ -23,19 +23,19 @@ export function bagHas(owner, slot, member) {
 
 export function bagAdd(owner, slot, member) {
   const bag = owner[slot];
-  if (bag instanceof Bag) bag.add([], member[ID]);
+  if (bag instanceof Bag) bag.add([member[ID]]);
   else if (bag === undefined || bag === null) owner[slot] = member;
   else {
     const made = owner[slot] = new Bag(member[MODEL].extent);
-    made.add([], bag[ID]);
-    made.add([], member[ID]);
+    made.add([bag[ID]]);
+    made.add([member[ID]]);
   }
 }
 
 export function bagRemove(owner, slot, member) {
   const bag = owner[slot];
   if (bag === member) owner[slot] = null;
-  else if (bag instanceof Bag && bag.remove([], member[ID]) && bag.size === 0) owner[slot] = null;
+  else if (bag instanceof Bag && bag.remove([member[ID]]) && bag.size === 0) owner[slot] = null;
 }
 
 export function bagMembers(owner, slot) {

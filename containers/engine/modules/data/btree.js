@@ -2,53 +2,56 @@
 //
 // 1. An entry is `columns` keys and an id, side by side in its leaf's list, so that a search touches no instance.
 // 2. Entries are unique by (keys, id): equal keys lie in the order of their ids.
-// 3. An inner node has for each child the child's first entry (in `firsts`) and how many entries are below it (`counts`).
+// 3. A leaf is its list; an inner node the list [firsts, counts, children]: each child's first entry, and how many are below it.
 // 4. No node but the root is empty.
-import { cut, find, insert } from "everturn:data/entries";
+// 5. Whatever stays within one leaf is done by shim/tree.c in one call; what that leaves (it says so) is done here.
+import { cut, find, insert, members, put, rank, take } from "everturn:data/entries";
 import { compare } from "everturn:data/order";
 
 const LEAF_ENTRIES = 32, CHILDREN = 48;
+const FIRSTS = 0, COUNTS = 1, CHILD = 2;
+
+// How many instances `members` gives at once.
+export const FEW = 32;
+
+const isInner = (node) => node.length === 3 && Array.isArray(node[FIRSTS]);
 
 export class Tree {
   constructor(columns) {
     this.columns = columns;
     this.width = columns + 1;
-    this.root = { entries: [] };
+    this.root = [];
     this.size = 0;
   }
 
   // Adds an entry that is not there.
-  add(keys, id) {
-    const entry = [...keys, id];
+  add(entry) {
+    this.size++;
+    if (put(this.root, this.width, entry, LEAF_ENTRIES)) return;
     const split = this.#addBelow(this.root, entry);
     if (split) this.root = inner([...head(this.root, this.width), ...head(split, this.width)], [this.root, split], this.width);
-    this.size++;
   }
 
   // Removes an entry; false if it is not there.
-  remove(keys, id) {
-    if (!this.#removeBelow(this.root, [...keys, id])) return false;
+  remove(entry) {
+    if (take(this.root, this.width, entry, LEAF_ENTRIES >> 2)) return this.size--, true;
+    if (!this.#removeBelow(this.root, entry)) return false;
     this.size--;
-    while (this.root.children && this.root.children.length === 1) this.root = this.root.children[0];
+    while (isInner(this.root) && this.root[CHILD].length === 1) this.root = this.root[CHILD][0];
     return true;
   }
 
   // How many entries lie before those that begin with `prefix`, or, with `behind`, how many do not lie after them.
   rank(prefix, behind = false) {
-    let node = this.root, rank = 0, below = this.size;
-    while (node.children) {
-      const { children, counts } = node, last = this.#find(node.firsts, prefix, behind);
-      const child = last > 0 ? last - 1 : 0, count = counts[child];
-      // Summed up from the nearer end.
-      if (child * 2 <= children.length) for (let i = 0; i < child; i++) rank += counts[i];
-      else {
-        rank += below - count;
-        for (let i = children.length - 1; i > child; i--) rank -= counts[i];
-      }
-      below = count;
+    const known = rank(this.root, this.width, prefix, behind);
+    if (known >= 0) return known;
+    let node = this.root, before = 0;
+    while (isInner(node)) {
+      const [firsts, counts, children] = node, child = Math.max(this.#find(firsts, prefix, behind) - 1, 0);
+      for (let i = 0; i < child; i++) before += counts[i];
       node = children[child];
     }
-    return rank + this.#find(node.entries, prefix, behind);
+    return before + this.#find(node, prefix, behind);
   }
 
   // The ids from rank `from` to before `to`, one for each call of the function that it returns; -1 at the end.
@@ -65,6 +68,11 @@ export class Tree {
     };
   }
 
+  // The instances from rank `from` to before `to`, FEW at most, as a list.
+  members(from, to, extent) {
+    return members(this.root, this.width, from, to, extent.pieces);
+  }
+
   // The entry at a rank, with its id last.
   entry(rank) {
     const [entries, at] = this.#seek(rank);
@@ -72,20 +80,14 @@ export class Tree {
   }
 
   #seek(rank) {
-    let node = this.root, below = this.size;
-    while (node.children) {
-      const { children, counts } = node;
+    let node = this.root;
+    while (isInner(node)) {
+      const [, counts, children] = node;
       let child = 0;
-      if (rank * 2 < below) while (rank >= counts[child]) rank -= counts[child++];
-      else {
-        child = children.length;
-        for (let left = below; left > rank;) left -= counts[--child], below = left;
-        rank -= below;
-      }
-      below = counts[child];
+      while (rank >= counts[child]) rank -= counts[child++];
       node = children[child];
     }
-    return [node.entries, rank * this.width];
+    return [node, rank * this.width];
   }
 
   // How many of these entries lie before `prefix`, or with `behind` not after it.
@@ -104,81 +106,67 @@ export class Tree {
     return low;
   }
 
-  // The ids from rank `from` to before `to`, as a list.
-  ids(from, to) {
-    const { width, columns } = this, found = [];
-    while (from < to) {
-      const [entries, first] = this.#seek(from);
-      for (let at = first + columns; at < entries.length && from < to; at += width, from++) found.push(entries[at]);
-    }
-    return found;
-  }
-
   // Returns the new right neighbour of a node that was split.
   #addBelow(node, entry) {
     const { width } = this;
-    if (!node.children) {
-      const { entries } = node;
-      insert(entries, this.#find(entries, entry, false) * width, entry);
-      if (entries.length <= LEAF_ENTRIES * width) return null;
-      return { entries: cutOff(entries, (LEAF_ENTRIES >> 1) * width) };
+    if (!isInner(node)) {
+      insert(node, this.#find(node, entry, false) * width, entry);
+      return node.length <= LEAF_ENTRIES * width ? null : cutOff(node, (LEAF_ENTRIES >> 1) * width);
     }
-    const at = Math.max(this.#find(node.firsts, entry, true) - 1, 0), child = node.children[at];
+    const [firsts, counts, children] = node;
+    const at = Math.max(this.#find(firsts, entry, true) - 1, 0), child = children[at];
     const split = this.#addBelow(child, entry);
-    node.counts[at]++;
-    if (at === 0 && compareEntries(entry, node.firsts, 0, width) < 0) replace(node.firsts, at * width, entry);
+    counts[at]++;
+    if (at === 0 && compareEntries(entry, firsts, 0, width) < 0) replace(firsts, 0, entry);
     if (!split) return null;
-    insert(node.children, at + 1, [split]);
-    insert(node.firsts, (at + 1) * width, head(split, width));
+    insert(children, at + 1, [split]);
+    insert(firsts, (at + 1) * width, head(split, width));
     const below = countOf(split, width);
-    node.counts[at] -= below;
-    insert(node.counts, at + 1, [below]);
-    if (node.children.length <= CHILDREN) return null;
+    counts[at] -= below;
+    insert(counts, at + 1, [below]);
+    if (children.length <= CHILDREN) return null;
     const half = CHILDREN >> 1;
-    return { children: cutOff(node.children, half), counts: cutOff(node.counts, half), firsts: cutOff(node.firsts, half * width) };
+    return [cutOff(firsts, half * width), cutOff(counts, half), cutOff(children, half)];
   }
 
   #removeBelow(node, entry) {
     const { width } = this;
-    if (!node.children) {
-      const at = this.#find(node.entries, entry, false) * width;
-      if (at >= node.entries.length || compareEntries(entry, node.entries, at, width) !== 0) return false;
-      cut(node.entries, at, width);
+    if (!isInner(node)) {
+      const at = this.#find(node, entry, false) * width;
+      if (at >= node.length || compareEntries(entry, node, at, width) !== 0) return false;
+      cut(node, at, width);
       return true;
     }
-    const at = Math.max(this.#find(node.firsts, entry, true) - 1, 0);
-    if (!this.#removeBelow(node.children[at], entry)) return false;
-    node.counts[at]--;
+    const at = Math.max(this.#find(node[FIRSTS], entry, true) - 1, 0);
+    if (!this.#removeBelow(node[CHILD][at], entry)) return false;
+    node[COUNTS][at]--;
     this.#mend(node, at);
     return true;
   }
 
   // After a removal below a child: it goes if it is empty, and joins a neighbour if both are small.
   #mend(node, at) {
-    const { width } = this, child = node.children[at], isInner = child.children !== undefined;
-    const size = isInner ? child.children.length : child.entries.length / width;
+    const { width } = this, [firsts, counts, children] = node, child = children[at];
+    const size = sizeOf(child, width);
     if (size === 0) {
       this.#drop(node, at);
       return;
     }
-    const entries = isInner ? child.firsts : child.entries, { firsts } = node;
+    const entries = isInner(child) ? child[FIRSTS] : child;
     for (let i = 0; i < width; i++) if (firsts[at * width + i] !== entries[i]) firsts[at * width + i] = entries[i];
-    const most = isInner ? CHILDREN : LEAF_ENTRIES;
-    if (size * 4 > most || node.children.length < 2) return;
-    const left = at > 0 ? at - 1 : at, first = node.children[left], second = node.children[left + 1];
+    const most = isInner(child) ? CHILDREN : LEAF_ENTRIES;
+    if (size * 4 > most || children.length < 2) return;
+    const left = at > 0 ? at - 1 : at, first = children[left], second = children[left + 1];
     if ((sizeOf(first, width) + sizeOf(second, width)) * 4 > most * 3) return;
-    if (first.children) {
-      first.children.push(...second.children);
-      first.counts.push(...second.counts);
-      first.firsts.push(...second.firsts);
-    } else first.entries.push(...second.entries);
-    node.counts[left] += node.counts[left + 1];
+    if (isInner(first)) for (const part of [FIRSTS, COUNTS, CHILD]) first[part].push(...second[part]);
+    else first.push(...second);
+    counts[left] += counts[left + 1];
     this.#drop(node, left + 1);
   }
   #drop(node, at) {
-    cut(node.children, at, 1);
-    cut(node.counts, at, 1);
-    cut(node.firsts, at * this.width, this.width);
+    cut(node[CHILD], at, 1);
+    cut(node[COUNTS], at, 1);
+    cut(node[FIRSTS], at * this.width, this.width);
   }
 }
 
@@ -190,19 +178,19 @@ function cutOff(list, at) {
 }
 
 function inner(firsts, children, width) {
-  return { children, counts: children.map((child) => countOf(child, width)), firsts };
+  return [firsts, children.map((child) => countOf(child, width)), children];
 }
 
 function head(node, width) {
-  return (node.children ? node.firsts : node.entries).slice(0, width);
+  return (isInner(node) ? node[FIRSTS] : node).slice(0, width);
 }
 
 function sizeOf(node, width) {
-  return node.children ? node.children.length : node.entries.length / width;
+  return isInner(node) ? node[CHILD].length : node.length / width;
 }
 
 function countOf(node, width) {
-  return node.children ? node.counts.reduce((sum, count) => sum + count, 0) : node.entries.length / width;
+  return isInner(node) ? node[COUNTS].reduce((sum, count) => sum + count, 0) : node.length / width;
 }
 
 function replace(list, at, entry) {

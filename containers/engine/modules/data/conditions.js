@@ -1,6 +1,7 @@
 // Conditions: what `where`, `and`, `or` and `not` were given, as trees of {all}, {any}, {not} and leaves {path, op, value, test}.
 import { NotFoundError, ValidationError, show } from "everturn:data/errors";
 import { compare } from "everturn:data/order";
+import { readerOf } from "everturn:data/paths";
 import { ID, isInstance } from "everturn:data/slots";
 
 const NAMES = {
@@ -37,6 +38,17 @@ class Leaf {
   }
 }
 
+// That a path has a value, for a query of a model.
+export function equality(model, path, value) {
+  const source = readerOf(model, path);
+  return new Leaf(path, "=", source, value, keyOfValue(source, path, value), null);
+}
+
+// The same of a key that was read already.
+export function keyed(model, path, key) {
+  return new Leaf(path, "=", readerOf(model, path), key, key, null);
+}
+
 // `rows.reader(path)` gives {read, keyOf, field, owner} of a path.
 export function condition(given, rows) {
   const first = given[0], name = given[1];
@@ -44,14 +56,17 @@ export function condition(given, rows) {
   if (first !== null && typeof first === "object" && first.condition !== undefined) return first.condition;
   if (first !== null && typeof first === "object" && !Array.isArray(first))
     return all(Object.entries(first).map(([path, value]) => leaf(path, "=", value, rows)));
-  if (typeof first !== "string") throw new TypeError(`where(...) takes (field, operator, value), (field, value), an object of fields and values, or a predicate, not ${show(first)}`);
-  if (given.length === 1) throw new TypeError(`where(${show(first)}) lacks a value: write where(${show(first)}, "=", value)`);
+  if (typeof first !== "string") throw new ValidationError(ownerOf(rows), null, first, `is asked by where(field, operator, value), where(field, value), an object of fields and values, or a function, not by ${show(first)}`);
+  if (given.length === 1) throw new ValidationError(ownerOf(rows), first, undefined, `lacks a value to be compared with: write where(${show(first)}, "=", value)`);
   if (given.length === 2 && typeof name === "function") return valueTest(first, name, rows);
   if (given.length === 2) return leaf(first, "=", name, rows);
   const op = Object.hasOwn(NAMES, name) ? NAMES[name] : undefined;
-  if (!op) throw new TypeError(`there is no operator ${show(name)}: there are ${OPERATORS.join(", ")}`);
+  if (!op) throw new ValidationError(ownerOf(rows), first, name, `cannot be asked for by ${show(name)}, which is no operator: use one of ${OPERATORS.join(", ")}, or give a function that looks at the value`);
   return leaf(first, op, op === "between" && given.length === 4 ? [given[2], given[3]] : given[2], rows);
 }
+
+// Whom an error names: the model that is asked, or rows of any kind.
+const ownerOf = (rows) => (rows.model ?? rows).name ?? "row";
 
 export function all(conditions) {
   const flat = conditions.flatMap((each) => each.all ?? [each]);
@@ -134,6 +149,8 @@ function keyOfValue(source, path, value) {
   if (value === undefined || value === null) return null;
   const { field } = source;
   if (!field) return plainKey(value);
+  // A number that is none (NaN) is left to the type, which refuses it.
+  if (field.kind === "value" && typeof value === field.spec.type.plain && (typeof value !== "number" || value === (value | 0))) return value;
   if (field.kind === "many") throw new ValidationError(source.owner, path, value, "is a collection: ask whether it contains an instance");
   if (field.kind === "one") {
     if (!isInstance(value)) throw wrong(source, path, value, `is compared with a ${field.spec.target}`);

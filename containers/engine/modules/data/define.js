@@ -45,6 +45,7 @@ class Registry {
     model.relations = [...model.fields.values()].filter((field) => field.kind !== "value");
     model.byField = new Map();
     for (const index of model.indexes) for (const field of index.fields) model.byField.set(field, [...model.byField.get(field) ?? [], index]);
+    for (const field of model.declared.values()) field.serve(model.indexes);
     model.template = null;
     model.readers = new Map();
     for (const part of model.parts) this.#derive(part);
@@ -121,12 +122,20 @@ export class ModelField {
     this.target = null;
     this.inverse = null;
     this.bag = null;
+    this.hash = null;      // the indexes that the planner would take where it is all that is asked for
+    this.ordered = null;
     this.take(spec);
+  }
+  serve(indexes) {
+    const first = indexes.find((index) => index.kind === "ordered" && index.fields[0] === this);
+    this.hash = indexes.find((index) => index.kind === "hash" && index.fields[0] === this) ?? null;
+    this.ordered = first?.fields.length === 1 ? first : null;
   }
   take(spec) {
     this.spec = spec;
     this.kind = spec.kind ?? "value";
     this.type = spec.type ?? null;
+    this.isKey = this.kind === "value" && spec.type.plain !== null;   // a value is its own key
     if (this.kind === "value") this.key = spec.type.key;
     else {
       const { onDelete, required } = spec.options;

@@ -9,6 +9,8 @@ export class Field {
   constructor(type, rules = {}) {
     this.type = type;
     this.rules = rules;
+    // Values of this JavaScript type, numbers of 32 bits, are stored as they are, without another look; null if none are.
+    this.plain = rules.min === undefined && rules.max === undefined && !rules.pattern && !rules.check ? type.plain : null;
   }
 
   required(is = true) { return this.#rule("required", is || undefined); }

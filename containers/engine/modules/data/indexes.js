@@ -48,9 +48,15 @@ export class OrderedIndex extends Index {
   }
 
   get size() { return this.tree.size; }
-  add(instance) { this.tree.add(this.#keysOf(instance), instance[ID]); }
-  remove(instance) { this.tree.remove(this.#keysOf(instance), instance[ID]); }
-  #keysOf(instance) { return this.fields.length === 1 ? [keyOf(this.fields[0], instance)] : this.keys(instance); }
+  add(instance) { this.tree.add(this.#entryOf(instance)); }
+  remove(instance) { this.tree.remove(this.#entryOf(instance)); }
+  #entryOf(instance) {
+    const { fields } = this;
+    if (fields.length === 1) return [keyOf(fields[0], instance), instance[ID]];
+    const entry = this.keys(instance);
+    entry.push(instance[ID]);
+    return entry;
+  }
   // One that has these keys, if all are there.
   holder(keys) {
     if (keys.includes(null)) return undefined;

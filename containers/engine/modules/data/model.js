@@ -1,11 +1,14 @@
 // A model: its instances, and what creates, changes and deletes them. Whatever is wrong is found before anything changes.
+import { copy } from "everturn:data/entries";
 import { NotFoundError, ReferenceError, UniqueError, ValidationError, show } from "everturn:data/errors";
 import { accept, defaultOf } from "everturn:data/field";
 import { give, Mismatch } from "everturn:data/types";
-import { Extent } from "everturn:data/extent";
+import { Extent, ID_MAX } from "everturn:data/extent";
 import { bagMembers } from "everturn:data/bags";
+import { condition, equality } from "everturn:data/conditions";
 import { fits } from "everturn:data/indexes";
-import { Query } from "everturn:data/query";
+import { readerOf } from "everturn:data/paths";
+import { Query, queryOf } from "everturn:data/query";
 import { Rows } from "everturn:data/rows";
 import { Many, acceptTarget, setMany, setOne } from "everturn:data/relations";
 import { ID, MODEL, isInstance, isLive, keyOf, label } from "everturn:data/slots";
@@ -54,21 +57,23 @@ export class Model {
     this.checkChanging();
     if (values === null || typeof values !== "object") throw new ValidationError(this.name, null, values, `is created from an object of fields and values, not from ${show(values)}`);
     this.#checkNames(values);
-    const instance = this.blank(), later = [];
+    const instance = this.blank();
+    let later = null;
     for (const field of this.relations) {
       const value = values[field.name];
       if (field.kind === "many" || field.inverse?.kind === "one") {
         if (field.kind === "one") acceptTarget(field, value);
-        if (value !== undefined && value !== null) later.push(field);
+        if (value !== undefined && value !== null) (later ??= []).push(field);
       } else instance[field.slot] = acceptTarget(field, value);
     }
     for (const field of this.values) {
       const value = values[field.name];
       instance[field.slot] = this.acceptValue(instance, field, value === undefined ? defaultOf(field.spec) : value);
     }
+    if (this.extent.next > ID_MAX) throw new NotFoundError(this.name, "id", this.extent.next, `has had ${ID_MAX} instances, and there are no more ids: define a model of another name`);
     instance[ID] = this.extent.next;
     this.#checkUnique(instance, this.indexes, null);
-    if (later.length === 0) insert(instance);
+    if (later === null) insert(instance);
     else atomically(() => {
       insert(instance);
       for (const field of later) this.change(instance, field, values[field.name]);
@@ -79,8 +84,8 @@ export class Model {
 
   // An instance that nobody knows yet, with nothing in its slots.
   blank() {
-    this.template ??= templateOf([ID, ...this.slots()]);
-    return Reflect.construct(this.template, [], this.maker ??= makerOf(this.prototype));
+    this.template ??= Reflect.construct(templateOf([ID, ...this.slots()]), [], makerOf(this.prototype));
+    return copy(this.template) ?? Object.create(this.prototype, Object.getOwnPropertyDescriptors(this.template));
   }
 
   slots() {
@@ -97,13 +102,16 @@ export class Model {
     const stored = this.acceptValue(instance, field, value);
     if (stored === instance[field.slot]) return;
     const indexes = this.indexesOf(field);
-    if (indexes.some(isUnique)) this.#checkUnique(instance, indexes, new Map([[field, stored]]));
-    set(instance, field, stored);
+    this.#checkChange(instance, field, stored, indexes);
+    set(instance, field, stored, indexes);
+  }
+  #checkChange(instance, field, stored, indexes) {
+    for (let i = 0; i < indexes.length; i++)
+      if (indexes[i].isUnique) return this.#checkUnique(instance, indexes, new Map([[field, stored]]));
   }
 
   #refer(instance, field, target) {
-    const indexes = this.indexesOf(field);
-    if (indexes.some(isUnique)) this.#checkUnique(instance, indexes, new Map([[field, target]]));
+    this.#checkChange(instance, field, target, this.indexesOf(field));
     if (field.inverse?.kind === "one") atomically(() => setOne(instance, field, target));
     else setOne(instance, field, target);
   }
@@ -147,6 +155,9 @@ export class Model {
 
   // What is stored for a value, or a ValidationError.
   acceptValue(instance, field, value) {
+    const { plain } = field.spec;
+    // Adding nothing makes 0 of -0.
+    if (plain !== null && typeof value === plain && (plain !== "number" || value === (value | 0))) return plain === "number" ? value + 0 : value;
     let stored;
     try {
       stored = accept(field.spec, value, instance);
@@ -178,7 +189,8 @@ export class Model {
   }
 
   #checkNames(values) {
-    for (const name of Object.keys(values)) if (!this.fields.has(name)) throw this.unknown(name, values[name]);
+    const { fields } = this;
+    for (const name of Object.keys(values)) if (!fields.has(name)) throw this.unknown(name, values[name]);
   }
   unknown(name, value) {
     return new ValidationError(this.name, name, value, `is no field: there are ${[...this.fields.keys()].join(", ") || "none"}; add it to the model, or keep the value elsewhere`);
@@ -190,7 +202,10 @@ export class Model {
   // come, or null.
   get ready() { return this.lastChange ?? Promise.resolve(this); }
   get progress() { return this.migration?.progress ?? null; }
-  checkChanging() { this.migration?.checkChanging(); }
+  // What a model changes it changes in those of the models that extend it, too.
+  checkChanging() {
+    for (let model = this; model; model = model.parent) if (model.migration !== null) model.migration.checkChanging();
+  }
   indexesOf(field) { return this.byField.get(field) ?? NONE; }
   // The relations of all models that may refer to an instance of this one.
   incoming() { return this.registry.incoming(this); }
@@ -198,18 +213,26 @@ export class Model {
   // The instance with an id, or null.
   get(id) {
     const instance = this.extent.at(id);
-    return instance && this.holds(instance) ? instance : null;
+    // An id may be a text, as one of an address is; what is no id at all is that of nobody.
+    return instance !== undefined && instance[ID] === Number(id) && (this.parent === null || this.holds(instance)) ? instance : null;
   }
   all() { return new Query(this); }
-  where(...given) { return new Query(this).where(...given); }
+  where(path, name, value) {
+    const { length } = arguments;
+    // What is asked most of the time: one field, one value.
+    if (typeof path === "string" && (length === 2 ? typeof name !== "function" : length === 3 && name === "="))
+      return queryOf(this, equality(this, path, length === 2 ? name : value));
+    return queryOf(this, condition(arguments, this));
+  }
+  // How a path of its instances is read.
+  reader(path) { return readerOf(this, path); }
   // How many there are of this model alone; count() takes those of the models that extend it too.
   get size() { return [...this.parts].reduce((sum, part) => sum + part.size, this.own); }
   count() { return this.size; }
   [Symbol.iterator]() { return this.all()[Symbol.iterator](); }
 }
 
-const NONE = [];
-const isUnique = (index) => index.isUnique;
+const NONE = Object.freeze([]);
 
 // What can be asked of a query can be asked of a model, and of the `many` side of a relation.
 const OF_QUERIES = ["not", "filter", "map", "flatMap", "limit", "offset", "select", "distinct", "orderBy", "groupBy", "join", "each", "forEach",

@@ -13,7 +13,8 @@ export function compare(a, b) {
 
 // Whether a key can be ordered at all.
 export function isOrdered(key) {
-  return key === null || (RANKS[typeof key] !== undefined && key === key);
+  const type = typeof key;
+  return type === "number" ? key === key : type === "string" || key === null || RANKS[type] !== undefined;
 }
 
 // The least text that is greater than all that begin with this one; undefined if there is none.

@@ -1,6 +1,7 @@
 // How a query gets at its instances: over which index, and how many it will touch. Counting is exact, for an ordered index knows how
 // many entries lie between two keys; so the way that touches least is taken, and of equals the first.
 import { bagSize, bagWalk } from "everturn:data/bags";
+import { FEW } from "everturn:data/btree";
 import { after, isOrdered } from "everturn:data/order";
 
 const NONE = [];
@@ -31,6 +32,28 @@ export function plan(model, query, limit) {
     if (cost < bestCost) [best, bestCost] = [way, cost];
   }
   return best;
+}
+
+// What a query finds that asks one field for a value or for what lies between two, where an index gives it at once and nothing is left
+// to be done: a list of FEW at most, in the order and with the instances that `plan` would lead to; null: plan.
+export function known(model, { condition: leaf, order, limit, offset, source }) {
+  if (leaf === null || source !== null || order.length > 0 || model.parent !== null) return null;
+  const { field, op } = leaf;
+  if (!field || field.model !== model || (op !== "=" && op !== "between")) return null;
+  const { hash } = field;
+  if (op === "=" && hash !== null) {
+    if (hash.built !== Infinity || leaf.key === null) return null;
+    const instance = hash.entries.get(leaf.key);
+    return instance === undefined || limit < 1 || offset > 0 ? [] : [instance];
+  }
+  const { ordered } = field;
+  if (ordered === null || ordered.built !== Infinity) return null;
+  const least = op === "=" ? leaf.key : leaf.keys[0], most = op === "=" ? least : leaf.keys[1];
+  if (least === null || most === null || !isOrdered(least) || !isOrdered(most)) return null;
+  const { tree } = ordered, from = tree.rank([least]), to = tree.rank([most], true);
+  if (to - from > FEW || to - from + 1 > model.extent.size) return null;
+  const first = from + offset, last = first + limit < to ? first + limit : to;
+  return first < last ? tree.members(first, last, model.extent) : [];
 }
 
 // Whether an ordered index can serve anything: its first field is asked for, or gives the order.
@@ -179,19 +202,15 @@ function rangesOf(tree, prefix, field, on, served) {
   return [[from, Math.max(from, to ?? tree.rank(prefix, true))]];
 }
 
-// Ids that are few are fetched at once.
-const FEW = 32;
-
-function walkFew(ids, extent, backwards) {
-  let at = 0;
-  if (backwards) ids.reverse();
-  return () => at < ids.length ? extent.at(ids[at++]) : null;
-}
 
 function walkRanges(index, backwards, ranges) {
   const { tree, model: { extent } } = index;
   let at = 0, next = null;
-  if (ranges.length === 1 && ranges[0][1] - ranges[0][0] <= FEW) return walkFew(tree.ids(...ranges[0]), extent, backwards);
+  // What is few is fetched at once.
+  if (ranges.length === 1 && ranges[0][1] - ranges[0][0] <= FEW) {
+    const found = ranges[0][0] < ranges[0][1] ? tree.members(ranges[0][0], ranges[0][1], extent) : [];
+    return walkList(backwards ? found.reverse() : found);
+  }
   return () => {
     for (;;) {
       if (next === null) {

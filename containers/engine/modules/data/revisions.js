@@ -200,6 +200,7 @@ function isWithin(revision, outer) {
 function travel(to) {
   if (now.revision === to) return;
   if (cursors.size > 0) settleCursors();
+  now.clock++;
   while (!isWithin(to, now.revision)) {
     const { log } = now.revision;
     for (let i = log.length - 1; i >= 0; i--) unapply(log[i]);

@@ -5,11 +5,12 @@ import { compare, isOrdered } from "everturn:data/order";
 import { readerOfRows } from "everturn:data/paths";
 import { isInstance, ID } from "everturn:data/slots";
 
-export class Rows {
-  #source;
-  constructor(source) { this.#source = source; }
+const SOURCE = Symbol("source");
 
-  *[Symbol.iterator]() { yield* this.#source(); }
+export class Rows {
+  constructor(source) { if (source !== null) this[SOURCE] = source; }
+
+  *[Symbol.iterator]() { yield* this[SOURCE](); }
   reader(path) { return readerOfRows(path); }
 
   where(...given) {
@@ -216,6 +217,13 @@ function related(rows, path) {
 function equal(rows, other, [path, otherPath = path]) {
   if (typeof path !== "string") throw new TypeError('join(other, "field", "other field") wants the fields that are to be equal');
   const mine = rows.reader(path), query = typeof other.all === "function" ? other.all() : other, theirs = query.reader(otherPath);
+  if (query.isIndexedBy?.(theirs.field)) return () => (row) => {
+    const key = mine.keyOf(row) ?? null;
+    if (key === null) return [];
+    const found = query.having(otherPath, key);
+    // An order puts 3 and 3n in one place, and they are not equal.
+    return typeof key === "number" || typeof key === "bigint" ? found.filter((row) => theirs.keyOf(row) === key) : found;
+  };
   return () => {
     const table = new Map();
     for (const row of query) {

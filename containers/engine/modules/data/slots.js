@@ -11,7 +11,8 @@ export function isLive(instance) {
 // By what a field's value is compared; that of a reference is the id of what it refers to.
 export function keyOf(field, instance) {
   const stored = instance[field.slot];
-  return stored === null || stored === undefined ? null : field.key(stored);
+  if (stored === null || stored === undefined) return null;
+  return field.isKey ? stored : field.key(stored);
 }
 
 export function label(instance) {

@@ -1,7 +1,8 @@
 // What changes instances: five kinds of operations, each of which keeps indexes and the other sides of relations in step and can be
 // taken back. Whether a change is allowed is decided before it comes here.
 //
-// 1. Every change goes through `perform`, which notes it in the log of the current revision, if that keeps one.
+// 1. Every change goes through `perform`, which notes it in the log of the current revision, if that keeps one; a set or an insert
+//    that nobody keeps a record of goes past it.
 // 2. Logs are applied and taken back whole, in order, so that indexes always tell of exactly what the instances hold.
 // 3. Whoever is in the middle of a query has seen the rest of it before the first change (`cursors`).
 import { bagAdd, bagHas, bagRemove } from "everturn:data/bags";
@@ -29,11 +30,25 @@ export function settleCursors() {
   for (const cursor of [...cursors]) cursor.drain();
 }
 
-export const set = (instance, field, to) => perform({ kind: "set", instance, field, to, from: null });
+export function set(instance, field, to, indexes = instance[MODEL].indexesOf(field)) {
+  if (isRecorded()) return perform({ kind: "set", instance, field, to, from: null });
+  now.clock++;
+  put(instance, field, to, indexes);
+}
 export const link = (instance, field, to) => perform(oriented("link", instance, field, to));
 export const unlink = (instance, field, to) => perform(oriented("unlink", instance, field, to));
-export const insert = (instance) => perform({ kind: "insert", instance, field: REMOVED, to: null, from: null });
+export function insert(instance) {
+  if (isRecorded()) return perform({ kind: "insert", instance, field: REMOVED, to: null, from: null });
+  now.clock++;
+  enter(instance);
+}
 export const remove = (instance) => perform({ kind: "remove", instance, field: REMOVED, to: null, from: null });
+
+// Whether somebody will want to know of a change: to take it back, to find conflicts, or because of a query that is under way.
+function isRecorded() {
+  const { revision } = now;
+  return revision.log !== null || revision.children.size > 0 || cursors.size > 0;
+}
 
 // A link of two is one thing, from whichever side it is made.
 function oriented(kind, instance, field, to) {
@@ -87,6 +102,7 @@ export function atomically(work) {
 // Takes back what is in a revision's log from a place on.
 export function takeBack(revision, mark) {
   if (cursors.size > 0) settleCursors();
+  now.clock++;
   const { log } = revision;
   while (log.length > mark) {
     const operation = log.pop();
@@ -130,17 +146,21 @@ export function unapply(operation) {
   }
 }
 
-function put(instance, field, to) {
+function put(instance, field, to, indexes = instance[MODEL].indexesOf(field)) {
   const { slot } = field;
-  const indexes = instance[MODEL].indexesOf(field), id = instance[ID];
-  for (const index of indexes) if (id < index.built) index.remove(instance);
+  if (indexes.length === 0 && field.bag === null) {
+    instance[slot] = to;
+    return;
+  }
+  const id = instance[ID];
+  for (let i = 0; i < indexes.length; i++) if (id < indexes[i].built) indexes[i].remove(instance);
   if (field.bag) {
     const from = instance[slot];
     if (from) bagRemove(from, field.bag, instance);
     instance[slot] = to;
     if (to) bagAdd(to, field.bag, instance);
   } else instance[slot] = to;
-  for (const index of indexes) if (id < index.built) index.add(instance);
+  for (let i = 0; i < indexes.length; i++) if (id < indexes[i].built) indexes[i].add(instance);
 }
 
 function join(instance, field, member) {

@@ -14,17 +14,17 @@ export function mismatch(expected, value) {
 }
 
 function type(name, take, rest = {}) {
-  return { name, take, give: same, key: same, json: same, data: same, parse: same, measure: same, isDirect: !rest.give, isOrdered: false, ...rest };
+  return { name, take, give: same, key: same, json: same, data: same, parse: same, measure: same, isDirect: !rest.give, isOrdered: false, plain: null, ...rest };
 }
 
 const length = (value) => value.length;
 
 const ANY = type("any", same, { key: anyKey });
-const BOOLEAN = type("boolean", (value) => of(typeof value === "boolean", "true or false", value), { isOrdered: true });
-const NUMBER = type("number", (value) => of(typeof value === "number" && value === value, "a number", value) || 0, { isOrdered: true });
-const INTEGER = type("integer", (value) => of(Number.isSafeInteger(value), "an integer of at most 53 bits", value) || 0, { isOrdered: true });
+const BOOLEAN = type("boolean", (value) => of(typeof value === "boolean", "true or false", value), { isOrdered: true, plain: "boolean" });
+const NUMBER = type("number", (value) => of(typeof value === "number" && value === value, "a number", value) || 0, { isOrdered: true, plain: "number" });
+const INTEGER = type("integer", (value) => of(Number.isSafeInteger(value), "an integer of at most 53 bits", value) || 0, { isOrdered: true, plain: "number" });
 const BIGINT = type("bigint", (value) => of(typeof value === "bigint", "a BigInt, as 12n is", value), { json: String, parse: BigInt, isOrdered: true });
-const STRING = type("string", (value) => of(typeof value === "string", "a text", value), { measure: length, isOrdered: true });
+const STRING = type("string", (value) => of(typeof value === "string", "a text", value), { measure: length, isOrdered: true, plain: "string" });
 const DATE = type("date", takeDate, {
   isOrdered: true,
   give: (ms) => new Date(ms), json: dateText, data: dateText, parse: (text) => new Date(text),
