@@ -49,6 +49,9 @@ pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
         Effort::Quick => Duration::from_secs(5),
     };
     let talked = runtime.block_on(talk(&site.address, counted))?;
+    if talked.each.is_empty() {
+        return Err(format!("of {} messages over WebSockets none was answered in time", talked.asked).into());
+    }
     let (peak, resident) = resident_of(site.id())?;
     let of = |kib: u64| kib as f64 * 1_024.0 / 1e6;
     let note = format!("of the server, at its peak; at the end {} MB", figure(of(resident)));

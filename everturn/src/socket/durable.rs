@@ -34,6 +34,9 @@ pub(super) struct Waiting {
     /// Not ready before their connection is: what is sent to them waits.
     new: Vec<u64>,
     sending: Vec<(u64, Given)>,
+    /// What these take, about. A folder of before has none, and nothing waits when it is opened.
+    #[serde(default)]
+    sending_bytes: usize,
 }
 
 /// What goes over a socket.
@@ -75,7 +78,7 @@ impl Native for Waiting {
     const CHECKED: Checked = Checked::Never;
 
     fn create(_: &mut Turn, _: Ipld) -> Result<Waiting, Exception> {
-        Ok(Waiting { asked: 0, new: Vec::new(), sending: Vec::new() })
+        Ok(Waiting { asked: 0, new: Vec::new(), sending: Vec::new(), sending_bytes: 0 })
     }
 
     fn run(&mut self, turn: &mut Turn, message: &Incoming<'_>) -> Result<(), Exception> {
@@ -105,6 +108,7 @@ impl Waiting {
         match said {
             Said::Begin => {
                 self.sending.clear();
+                self.sending_bytes = 0;
                 self.new.clear();
                 let is_left =
                     |name: &String| [SOCKET, OPENING, ASKING].iter().any(|kind| name.starts_with(kind));
@@ -180,10 +184,11 @@ impl Waiting {
                 ));
             }
         };
-        let waiting: usize = self.sending.iter().map(|(_, given)| given.bytes()).sum();
-        if waiting + given.bytes() > BYTES_MAX || self.sending.len() >= MESSAGES_MAX {
+        let waiting = self.sending_bytes + given.bytes();
+        if waiting > BYTES_MAX || self.sending.len() >= MESSAGES_MAX {
             return Err(thrown("too much waits to be sent over sockets"));
         }
+        self.sending_bytes = waiting;
         self.sending.push((number, given));
         self.give(turn)
     }
@@ -196,11 +201,17 @@ impl Waiting {
             Given::Text(text) => encoded(&text)?,
             Given::Bytes(bytes) => encoded(&Ipld::Bytes(bytes.into_vec()))?,
             Given::Closed => {
-                self.sending.retain(|(other, _)| *other != number);
+                self.keep(|other| other != number);
                 return let_go(turn, &name);
             }
         };
         passed(turn.send(socket, &data, &[], 0))
+    }
+
+    /// Keeps what is to be sent to some of the sockets.
+    fn keep(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.sending.retain(|(number, _)| is_kept(*number));
+        self.sending_bytes = self.sending.iter().map(|(_, given)| given.bytes()).sum();
     }
 
     /// Gives what is to be sent to the outer half, if that waits for it.
@@ -217,6 +228,7 @@ impl Waiting {
                 false => given.push((number, one)),
             }
         }
+        self.sending_bytes = kept.iter().map(|(_, one)| one.bytes()).sum();
         self.sending = kept;
         if given.is_empty() {
             return Ok(());
