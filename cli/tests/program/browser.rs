@@ -38,16 +38,16 @@ pub(crate) struct Page {
 }
 
 impl Browser {
-    /// Starts it; `None` where there is no `chromium` among the programs.
-    pub(crate) fn start() -> Option<Browser> {
-        let program = on_the_path("chromium")?;
+    /// Starts it; or why there is none: no `chromium` among the programs, or one that cannot run here.
+    pub(crate) fn start() -> Result<Browser, String> {
+        let program = on_the_path("chromium").ok_or("there is no chromium on the PATH (make chromium)")?;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let mut child = spawn(&program, folder.path());
-        let address = address(&mut child, folder.path());
+        let address = address(&mut child, folder.path())?;
         let stream = TcpStream::connect(address.split('/').next().unwrap_or_default()).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("it is no zero");
         let (wire, _) = tungstenite::client(format!("ws://{address}"), stream).expect("it speaks WebSocket");
-        Some(Browser { child, folder, wire, asked: 0, answers: HashMap::new() })
+        Ok(Browser { child, folder, wire, asked: 0, answers: HashMap::new() })
     }
 
     /// Opens a page, as somebody who gives this answer when asked.
@@ -189,17 +189,17 @@ fn spawn(program: &Path, folder: &Path) -> Child {
 }
 
 /// Where it listens; it says so in a file.
-fn address(child: &mut Child, folder: &Path) -> String {
+fn address(child: &mut Child, folder: &Path) -> Result<String, String> {
     let begun = Instant::now();
     loop {
         let said = fs::read_to_string(folder.join("profile/DevToolsActivePort")).unwrap_or_default();
         if let Some((port, path)) = said.trim_end().split_once('\n') {
-            return format!("127.0.0.1:{port}{path}");
+            return Ok(format!("127.0.0.1:{port}{path}"));
         }
         let ended = child.try_wait().expect("it is ours");
         if ended.is_some() || begun.elapsed() > PATIENCE {
             end(child);
-            panic!("chromium does not start ({ended:?}); it says:\n{}", errors(folder));
+            return Err(format!("chromium does not start ({ended:?}); it says:\n{}", errors(folder)));
         }
         thread::sleep(BETWEEN_LOOKS);
     }
