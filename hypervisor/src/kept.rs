@@ -80,6 +80,9 @@ pub(crate) enum What {
         data: ByteBuf,
         #[serde(default, skip_serializing_if = "OwnLimits::is_empty")]
         lowered: OwnLimits,
+        /// The highest delivery tick that waited then, after which its stamp is.
+        #[serde(default)]
+        foremost: Ticks,
     },
     /// A turn took what a host had sent.
     Take {
@@ -100,7 +103,12 @@ pub(crate) enum What {
         root: Cid,
     },
     /// Timers were due.
-    Fire { now_ms: u64 },
+    Fire {
+        now_ms: u64,
+        /// As for a creation.
+        #[serde(default)]
+        foremost: Ticks,
+    },
     /// A turn drew random bytes; null where there were none to be had.
     Draw { container: ContainerId, ticks: Ticks, drawn: Vec<Option<ByteBuf>> },
     /// A person interrupted a turn.

@@ -48,6 +48,9 @@ pub(crate) struct Clock {
     pub(crate) window_end: Ticks,
     /// The highest delivery tick whose turn has run.
     pub(crate) latest: Ticks,
+    /// The highest delivery tick that a message has which was put into a queue.
+    #[serde(default)]
+    pub(crate) foremost: Ticks,
 }
 
 pub(crate) fn line(number: u64) -> Vec<u8> {

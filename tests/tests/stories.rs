@@ -9,3 +9,4 @@ mod picture;
 mod primea;
 mod scripts;
 mod stage;
+mod starving;

@@ -37,10 +37,12 @@ impl Core {
         Ok(())
     }
 
-    /// Does what was done; `Ok(Err)` is why that is not possible.
+    /// Does what was done; `Ok(Err)` is why that is not possible. Messages are put early here, so what waited then is not what waits
+    /// now: an input that is stamped again needs to be told.
     fn input_again(&mut self, what: What) -> Result<Result<(), HypervisorError>, HypervisorError> {
         match what {
-            What::Create { container_type, name, data, lowered } => {
+            What::Create { container_type, name, data, lowered, foremost } => {
+                self.clock.foremost = foremost;
                 let (reply, answer) = oneshot::channel();
                 self.create_root(container_type, &name, (data.into_vec(), lowered), false, reply);
                 Ok(refused(answer))
@@ -66,7 +68,8 @@ impl Core {
                 self.revive(container_type, &name, root, reply)?;
                 Ok(refused(answer))
             }
-            What::Fire { now_ms } => {
+            What::Fire { now_ms, foremost } => {
+                self.clock.foremost = foremost;
                 self.fire(now_ms);
                 Ok(Ok(()))
             }

@@ -35,6 +35,8 @@ impl Core {
     pub(super) fn locate(&mut self, id: ContainerId, stepped: &Stepped) {
         let from = stepped.ticks.after(self.runner.lookahead());
         for port in stepped.outcome.iter().flat_map(|done| &done.bound) {
+            // What waits in it is not delivered before.
+            self.waits(from);
             if port.is_channel() {
                 self.ends.insert(port.port_id(), id);
             } else if let Some(child) = self.running.get_mut(&port.id)
@@ -206,6 +208,7 @@ impl Core {
         let message = Message { data: notice(exception)?, ..Message::default() };
         let delivery = stamp(child, Kind::Exception, message, at);
         self.change_waiting(creator, |ports| ports.push_notice(child.id, delivery));
+        self.waits(at);
         Ok(())
     }
 }

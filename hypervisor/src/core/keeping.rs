@@ -95,6 +95,7 @@ impl Core {
                 name,
                 data,
                 lowered: lowered.cloned().unwrap_or_default(),
+                foremost: self.foremost(),
             });
         }
     }
@@ -117,7 +118,7 @@ impl Core {
     }
 
     pub(super) fn keep_firing(&mut self, now_ms: u64) {
-        self.keep_row(What::Fire { now_ms });
+        self.keep_row(What::Fire { now_ms, foremost: self.foremost() });
     }
 
     /// A message of a host's waits. It is kept when a turn takes it.

@@ -273,8 +273,8 @@ impl Core {
         receipt
     }
 
-    /// Stamps an input from outside: the end of the last window begun or the receiver's ticks, whichever is
-    /// later (design, section 5).
+    /// Stamps an input from outside with the greatest of: the end of the last window begun, the receiver's ticks, and what every
+    /// message has that waits already and may run (decision 0024). So load from outside starves nothing.
     pub(super) fn put_input(
         &mut self,
         to: ContainerId,
@@ -284,10 +284,15 @@ impl Core {
         receipt: Option<ReceiptId>,
     ) {
         let ticks = self.running.get(&to).map_or(Ticks::ZERO, |exo| exo.record().ticks);
-        let at = self.clock.window_end.max(ticks);
+        let at = self.clock.window_end.max(ticks).max(self.foremost());
         tracing::trace!(target: "everturn::path", container = %to, %at, "Stamped");
         self.open.bytes += message.data.len() as u64;
         self.put(to, Delivery { kind, message, from: None, at, date_ms, receipt });
+    }
+
+    /// The highest delivery tick that waits or has run, or what is held at: beyond that nothing can be overtaken, since nothing runs.
+    pub(super) fn foremost(&self) -> Ticks {
+        self.clock.foremost.min(self.hold)
     }
 
     /// Answers requests whose tick the schedule has passed.

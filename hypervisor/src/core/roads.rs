@@ -87,13 +87,15 @@ impl Core {
             return self.lose(delivery);
         }
         tracing::trace!(target: "everturn::path", container = %to, at = %delivery.at, "Queued");
+        let at = delivery.at;
         self.change_waiting(to, |ports| ports.push_entry(delivery));
-        Arrival::Waits
+        self.waits(at)
     }
 
     /// Lets a message come out of a port, wherever that is: bound, or in flight itself.
     pub(super) fn push_through(&mut self, port: PortId, delivery: Delivery) -> Arrival {
-        let Err(delivery) = self.loose.push(port, delivery) else { return Arrival::Waits };
+        let at = delivery.at;
+        let Err(delivery) = self.loose.push(port, delivery) else { return self.waits(at) };
         let holder = match port.end {
             Some(_) => self.ends.get(&port).copied(),
             None => self.running.get(&port.of).and_then(|exo| exo.record().holder),
@@ -104,8 +106,14 @@ impl Core {
         };
         match self.change_waiting(holder, |ports| ports.push_port(port, *delivery)) {
             Some(Err(delivery)) => self.lose(*delivery),
-            _ => Arrival::Waits,
+            _ => self.waits(at),
         }
+    }
+
+    /// A message of this delivery tick has its place, and what comes from outside comes after it.
+    pub(super) fn waits(&mut self, at: Ticks) -> Arrival {
+        self.clock.foremost = self.clock.foremost.max(at);
+        Arrival::Waits
     }
 
     /// A message that nobody can take any more: its ports go.
