@@ -37,7 +37,7 @@ pub struct Policy {
 }
 
 /// What going back may cost at most, in fuel of turns to run again (about 10 ms).
-const SPAN_FUEL_MAX: u64 = 20_000_000;
+const SPAN_FUEL_MAX: u64 = 40_000_000;
 /// What the records of a span may take, in bytes.
 const SPAN_BYTES_MAX: usize = 1 << 20;
 

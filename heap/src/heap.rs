@@ -16,7 +16,6 @@ mod kept;
 mod load;
 mod trim;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ use crate::source::{PageSource, Sourced};
 use crate::tracker::{After, TrackerKind};
 
 use heat::Heat;
-use kept::Kept;
+use kept::{Kept, KeptPages};
 pub use load::Loader;
 pub use trim::TrimReport;
 
@@ -90,7 +89,7 @@ pub enum Growth {
 pub struct Heap {
     image: Arc<Image>,
     region: Arc<Region>,
-    kept: BTreeMap<PageIndex, Kept>,
+    kept: KeptPages,
     /// Pages whose savepoint or committed version may differ from the image's.
     touched: PageSet,
     /// Pages with words that [`Heap::take_changes`] has yet to hand out; each once.
@@ -116,7 +115,7 @@ impl Heap {
         Ok(Self {
             image: Arc::clone(image),
             region: Arc::new(region),
-            kept: BTreeMap::new(),
+            kept: KeptPages::default(),
             touched: PageSet::default(),
             unsent: Vec::new(),
             pending: Vec::new(),
@@ -152,9 +151,11 @@ impl Heap {
     /// # Errors
     /// If a committed page cannot be read, or the system refuses a scan.
     pub fn savepoint(&mut self, committed: &dyn PageSource) -> Result<SavepointReport, HeapError> {
-        self.region.written(self.region.bytes(), After::Leave, &mut self.pending)?;
+        // Where many pages were found the last time, one scan finds and arms them.
+        let after = if self.forgets() && self.heat.is_wide() { After::Arm } else { After::Leave };
+        self.region.written(self.region.bytes(), after, &mut self.pending)?;
         let pages_read = self.read_missing(committed)?;
-        self.arm_cold()?;
+        self.arm_cold(after)?;
         let mut report = SavepointReport { pages_read, ..SavepointReport::default() };
         let mut runs = std::mem::take(&mut self.pending);
         for page in runs.iter().flat_map(|run| run.pages()) {
@@ -177,8 +178,8 @@ impl Heap {
         let (mut pages_restored, mut initial) = (0, Vec::new());
         let found = self.pending.iter().filter_map(|run| run.below(self.savepoint_bytes));
         for page in found.flat_map(|run| run.pages()) {
-            match self.kept.get(&page) {
-                Some(kept) if *kept.bytes != *self.region.page(page) => {
+            match self.kept.get(page) {
+                Some(kept) if kept.bytes != *self.region.page(page) => {
                     self.region.set_page(page, &kept.bytes);
                     pages_restored += 1;
                 }
@@ -201,7 +202,7 @@ impl Heap {
         let mut pages = std::mem::take(&mut self.unsent);
         pages.sort_unstable();
         let changes = pages.into_iter().map(|page| {
-            let kept = self.kept.get_mut(&page).expect("an unsent page keeps its copy");
+            let kept = self.kept.get_mut(page).expect("an unsent page keeps its copy");
             let words = std::mem::take(&mut kept.unsent);
             (page, PageChange::of(&words, &kept.bytes, self.image.page(page)))
         });
@@ -258,11 +259,9 @@ impl Heap {
 
     /// Bytes of memory that this value takes besides the region's own pages.
     pub fn bookkeeping_bytes(&self) -> usize {
-        // A map's nodes are at least half full.
-        let entry_bytes = 2 * size_of::<(PageIndex, Kept)>() + PAGE_BYTES;
         size_of::<Self>()
             + size_of::<Region>()
-            + self.kept.len() * entry_bytes
+            + self.kept.resident_bytes()
             + self.touched.resident_bytes()
             + self.unsent.capacity() * size_of::<PageIndex>()
             + self.pending.capacity() * size_of::<PageRun>()
@@ -281,7 +280,7 @@ impl Heap {
         let mut pages_read = 0;
         let mut buffer = ZERO_PAGE;
         for page in self.pending.iter().flat_map(|run| run.pages()) {
-            if !self.touched.contains(page) || self.kept.contains_key(&page) {
+            if !self.touched.contains(page) || self.kept.contains(page) {
                 continue;
             }
             read_committed(committed, &self.image, page, &mut buffer)?;
@@ -294,7 +293,7 @@ impl Heap {
     /// Compares a page with its savepoint and notes what is new; whether anything is.
     fn note(&mut self, page: PageIndex) -> bool {
         let live = self.region.page(page);
-        let Some(kept) = self.kept.get_mut(&page) else {
+        let Some(kept) = self.kept.get_mut(page) else {
             if self.image.equals(page, live) {
                 return false;
             }
@@ -318,8 +317,8 @@ impl Heap {
         committed: &dyn PageSource,
         buffer: &'a mut Page,
     ) -> Result<Option<&'a Page>, HeapError> {
-        if let Some(kept) = self.kept.get(&page) {
-            return Ok(Some(&*kept.bytes));
+        if let Some(kept) = self.kept.get(page) {
+            return Ok(Some(&kept.bytes));
         }
         if !self.touched.contains(page) {
             return Ok(None);
@@ -353,9 +352,13 @@ impl Heap {
         Ok(Growth::TakenBack)
     }
 
-    /// Arms what was found, but for hot pages.
-    fn arm_cold(&mut self) -> Result<(), HeapError> {
+    /// Arms what was found, but for hot pages, unless the scan has armed it.
+    fn arm_cold(&mut self, after: After) -> Result<(), HeapError> {
         if !self.forgets() {
+            return Ok(());
+        }
+        if matches!(after, After::Arm) {
+            self.heat.armed(&self.pending);
             return Ok(());
         }
         // Where the machine's pages are larger than ours only whole runs of a scan can be armed.

@@ -88,7 +88,7 @@ impl JsContainer {
     }
 
     fn committed<'a>(rows: &'a Rows, program: &'a Program, state: &'a dyn StateReader) -> Committed<'a> {
-        Committed::new(&rows.journal_pages, state, &program.image)
+        Committed::new(&rows.journal, state, &program.image)
     }
 
     fn turn(
@@ -284,6 +284,7 @@ impl Container for JsContainer {
     }
 
     fn settled(&mut self) {
+        self.rows.settled();
         if let Err(error) = self.guest.heap.trim() {
             tracing::warn!(%error, "a heap could not be trimmed");
         }

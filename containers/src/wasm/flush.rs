@@ -13,7 +13,9 @@ use everturn_heap::page_tree::{PageTree, PageTreeUpdate};
 use everturn_heap::{HeapError, PAGE_BYTES, PageIndex, PageSource, SIZE_STEP_BYTES, Sourced, ZERO_PAGE};
 
 use super::program::Program;
-use super::rows::{self, Committed, FLUSHED, Flushed, GLOBALS, HEADER, Header, encode, engine, page_key};
+use super::rows::{
+    self, Committed, FLUSHED, Flushed, GLOBALS, HEADER, Header, Journal, encode, engine, page_key,
+};
 
 /// The page tree of a program's image, and its blocks.
 pub(crate) struct ImageTree {
@@ -29,12 +31,10 @@ pub(crate) fn heap_node(
     notes: &mut dyn StateWriter,
     blocks: &mut dyn BlockWriter,
 ) -> Result<Vec<u8>, ExoError> {
-    let journal = rows::journal(state)?;
+    let journal = rows::entries(state)?;
     let flushed = rows::flushed(state)?;
     let since = flushed.as_ref().map(|flushed| flushed.journal);
     let newer = |number: u64| since.is_none_or(|since| number > since);
-    let journal_pages: BTreeSet<PageIndex> =
-        journal.iter().flat_map(|entry| entry.changes.pages()).map(|(page, _)| *page).collect();
     let mut changed: BTreeSet<PageIndex> = BTreeSet::new();
     let mut newest = since.unwrap_or(0);
     for entry in journal.iter().filter(|entry| newer(entry.number)) {
@@ -51,7 +51,8 @@ pub(crate) fn heap_node(
         Some(flushed) => PageTree { root: flushed.tree, bytes: flushed.bytes },
         None => image_tree(program, blocks)?,
     };
-    let source = Committed::new(&journal_pages, state, &program.image).with_journal(journal);
+    let journal = Journal::of(journal);
+    let source = Committed::new(&journal, state, &program.image);
     let tree = update(program, base, header.bytes, &changed, &source, blocks)?;
     notes.put(FLUSHED, encode(&Flushed { tree, bytes: header.bytes, journal: newest })?);
     Ok(node(header, &rows::encoded_globals(state)?, tree))

@@ -10,24 +10,33 @@
 //! | `f` | dag-cbor [`Flushed`]: the page tree of the newest flush |
 //!
 //! A commit appends its changed byte ranges to the journal. When the journal has become dearer to read than the pages
-//! it touches, these are written whole and it starts anew: a *consolidation*. A page's committed version is its row,
-//! or the image's page without one, with the journal's changes of it applied in order.
+//! it touches, its oldest entries go, and of the pages that they touch those are written whole that were not since: a
+//! *consolidation*. A page's committed version is its row, or the image's page without one, with the journal's changes of it
+//! applied in order. (A row may be newer than an entry that touches it. The entries between the two say again what it has.)
 
-use std::cell::OnceCell;
+mod journal;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use everturn_dag::{Cid, Ipld, NodeError, StoreError};
 use everturn_exo_interface::{ExoError, StateReader, StateWriter};
 use everturn_heap::{
-    Changes, Heap, HeapError, Image, Loader, PAGE_BYTES, Page, PageIndex, PageSource, SourceError, Sourced,
-    ZERO_PAGE,
+    Heap, HeapError, Image, Loader, PAGE_BYTES, Page, PageIndex, PageSource, SourceError, Sourced, ZERO_PAGE,
 };
 use serde::{Deserialize, Serialize};
 
+pub(crate) use journal::{Journal, entries};
+
 /// The journal is kept up to this size at least, in bytes.
 const JOURNAL_BYTES: usize = 64 << 10;
-/// And up to this size at most, so that a page can be read in bounded time.
+/// And at most up to this size, so that a page can be read in bounded time; that of a large heap up to a sixteenth of it, since
+/// random writes touch each of its pages seldom, and one is written whole for every time that it drops out of the journal.
 const JOURNAL_BYTES_MAX: usize = 1 << 20;
+const JOURNAL_OF_HEAP: u64 = 16;
+/// The journal of no heap is larger.
+const JOURNAL_BYTES_MOST: usize = 32 << 20;
+/// A consolidation lets this part of the journal go.
+const CONSOLIDATED_PART: usize = 8;
 /// Pages whose consolidation numbers share a row.
 const GROUP_PAGES: u32 = 256;
 /// The dag-cbor of a list without items.
@@ -99,29 +108,6 @@ pub(crate) fn encoded_globals(state: &dyn StateReader) -> Result<Vec<u8>, StoreE
     Ok(bytes)
 }
 
-/// One commit's changes.
-pub(crate) struct Entry {
-    pub(crate) number: u64,
-    pub(crate) changes: Changes,
-    /// Encoded.
-    pub(crate) bytes: usize,
-}
-
-/// The journal, oldest first.
-pub(crate) fn journal(state: &dyn StateReader) -> Result<Vec<Entry>, StoreError> {
-    let mut journal = Vec::new();
-    let mut failed = None;
-    state.scan(&[JOURNAL], &mut |key, value| {
-        let read = parse_number(key).zip(Changes::decode(value).ok());
-        match read {
-            Some((number, changes)) => journal.push(Entry { number, changes, bytes: value.len() }),
-            None => failed = Some(damaged("a journal entry cannot be read")),
-        }
-        failed.is_none()
-    })?;
-    failed.map_or(Ok(journal), Err)
-}
-
 /// A page row.
 pub(crate) fn page_row(state: &dyn StateReader, page: PageIndex) -> Result<Option<Box<Page>>, StoreError> {
     let Some(bytes) = state.get(&page_key(page))? else { return Ok(None) };
@@ -160,47 +146,29 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ExoError> {
     everturn_dag::node::encode(value).map_err(|error| damaged(error.to_string()).into())
 }
 
-/// Reads committed pages: a row with the journal's changes of it. The journal is read once, when first needed.
+/// Reads committed pages: a row with the journal's changes of it.
 pub(crate) struct Committed<'a> {
-    journal_pages: &'a BTreeSet<PageIndex>,
+    journal: &'a Journal,
     state: &'a dyn StateReader,
     image: &'a Image,
-    journal: OnceCell<Vec<Entry>>,
 }
 
 impl<'a> Committed<'a> {
-    /// `journal_pages` are the pages that the journal has changes of.
-    pub(crate) fn new(
-        journal_pages: &'a BTreeSet<PageIndex>,
-        state: &'a dyn StateReader,
-        image: &'a Image,
-    ) -> Committed<'a> {
-        Committed { journal_pages, state, image, journal: OnceCell::new() }
-    }
-
-    /// With the journal already read.
-    pub(crate) fn with_journal(self, journal: Vec<Entry>) -> Committed<'a> {
-        Committed { journal: OnceCell::from(journal), ..self }
-    }
-
-    fn journal(&self) -> Result<&[Entry], StoreError> {
-        if self.journal.get().is_none() {
-            let _ = self.journal.set(journal(self.state)?);
-        }
-        Ok(self.journal.get().map_or(&[], Vec::as_slice))
+    pub(crate) fn new(journal: &'a Journal, state: &'a dyn StateReader, image: &'a Image) -> Committed<'a> {
+        Committed { journal, state, image }
     }
 }
 
 impl PageSource for Committed<'_> {
     fn page(&self, page: PageIndex, into: &mut Page) -> Result<Sourced, SourceError> {
         let row = page_row(self.state, page)?;
-        let in_journal = self.journal_pages.contains(&page);
+        let in_journal = self.journal.touches(page);
         if row.is_none() && !in_journal {
             return Ok(Sourced::Absent);
         }
         *into = row.as_deref().or_else(|| self.image.page(page)).copied().unwrap_or(ZERO_PAGE);
         if in_journal {
-            for entry in self.journal()? {
+            for entry in self.journal.read(self.state)? {
                 if let Ok(at) = entry.changes.pages().binary_search_by_key(&page, |(page, _)| *page) {
                     entry.changes.pages()[at].1.apply(self.image.page(page), into);
                 }
@@ -214,11 +182,15 @@ impl PageSource for Committed<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     written: Option<Header>,
-    first: u64,
     next: u64,
-    journal_bytes: usize,
-    pub(crate) journal_pages: BTreeSet<PageIndex>,
+    pub(crate) journal: Journal,
     consolidated: BTreeMap<PageIndex, u64>,
+}
+
+/// How large a heap's journal may grow.
+fn journal_bytes_max(heap: &Heap) -> usize {
+    let part = usize::try_from(heap.savepoint_bytes() / JOURNAL_OF_HEAP).unwrap_or(JOURNAL_BYTES_MOST);
+    part.clamp(JOURNAL_BYTES_MAX, JOURNAL_BYTES_MOST)
 }
 
 /// A heap's error, on its way through the heap's own load.
@@ -244,33 +216,24 @@ impl Rows {
     /// Reads a container's state into a fresh heap.
     pub(crate) fn load(state: &dyn StateReader, heap: &mut Heap) -> Result<Rows, ExoError> {
         let header = header(state)?;
-        let journal = journal(state)?;
+        let journal = Journal::of(entries(state)?);
         let flushed = flushed(state)?.map_or(0, |flushed| flushed.journal + 1);
         let consolidated = consolidated(state)?;
         let oldest = consolidated.values().max().map_or(0, |number| number + 1).max(flushed);
-        let mut rows = Rows { written: Some(header.clone()), next: oldest, consolidated, ..Rows::default() };
-        rows.first = journal.first().map_or(oldest, |entry| entry.number);
-        for entry in &journal {
-            rows.note(entry.number, entry.bytes, &entry.changes);
-        }
+        let next = journal.newest().map_or(oldest, |number| number + 1);
+        let rows = Rows { written: Some(header.clone()), next, journal, consolidated };
         let image = heap.image().clone();
-        let loaded = heap.load(header.bytes, |loader| rows.fill(state, &journal, &image, loader));
+        let loaded = heap.load(header.bytes, |loader| rows.fill(state, &image, loader));
         loaded.map_err(|error| error.0)?;
         Ok(rows)
     }
 
-    fn fill(
-        &self,
-        state: &dyn StateReader,
-        journal: &[Entry],
-        image: &Image,
-        loader: &mut Loader<'_>,
-    ) -> Result<(), LoadError> {
+    fn fill(&self, state: &dyn StateReader, image: &Image, loader: &mut Loader<'_>) -> Result<(), LoadError> {
         let mut changed: BTreeMap<PageIndex, Box<Page>> = BTreeMap::new();
         let mut failed = None;
         state.scan(&[PAGE], &mut |key, value| {
             let put = match parse_page(key).zip(<&Page>::try_from(value).ok()) {
-                Some((page, bytes)) if self.journal_pages.contains(&page) => {
+                Some((page, bytes)) if self.journal.touches(page) => {
                     changed.insert(page, Box::new(*bytes));
                     Ok(())
                 }
@@ -283,7 +246,7 @@ impl Rows {
         if let Some(error) = failed {
             return Err(error);
         }
-        for (page, change) in journal.iter().flat_map(|entry| entry.changes.pages()) {
+        for (page, change) in self.journal.read(state)?.iter().flat_map(|entry| entry.changes.pages()) {
             let initial = image.page(*page);
             let bytes = changed.entry(*page).or_insert_with(|| Box::new(*initial.unwrap_or(&ZERO_PAGE)));
             change.apply(initial, bytes);
@@ -312,26 +275,38 @@ impl Rows {
             return Ok(());
         }
         let encoded = changes.encode();
-        self.note(self.next, encoded.len(), &changes);
-        let affordable = (PAGE_BYTES * self.journal_pages.len()).clamp(JOURNAL_BYTES, JOURNAL_BYTES_MAX);
-        if self.journal_bytes > affordable {
-            return self.consolidate(heap, state);
+        let number = self.next;
+        self.next += 1;
+        self.journal.note(number, encoded.len(), &changes);
+        let whole = (PAGE_BYTES * self.journal.pages()).clamp(JOURNAL_BYTES, journal_bytes_max(heap));
+        if self.journal.bytes() > whole {
+            self.consolidate(whole - whole / CONSOLIDATED_PART, heap, state)?;
         }
-        state.put(&numbered_key(JOURNAL, self.next - 1), encoded);
+        if self.journal.newest() == Some(number) {
+            state.put(&numbered_key(JOURNAL, number), encoded);
+        }
         Ok(())
     }
 
-    fn note(&mut self, number: u64, bytes: usize, changes: &Changes) {
-        self.next = number + 1;
-        self.journal_bytes += bytes;
-        self.journal_pages.extend(changes.pages().iter().map(|(page, _)| *page));
-    }
-
-    /// Writes every page of the journal whole and starts the journal anew. Memory is as at the savepoint.
-    fn consolidate(&mut self, heap: &Heap, state: &mut dyn StateWriter) -> Result<(), ExoError> {
-        let number = self.next - 1;
+    /// Lets the oldest entries of the journal go until it has `bytes_max` at most. Memory is as at the savepoint.
+    fn consolidate(
+        &mut self,
+        bytes_max: usize,
+        heap: &Heap,
+        state: &mut dyn StateWriter,
+    ) -> Result<(), ExoError> {
+        let newest = self.next - 1;
+        let mut pages = BTreeSet::new();
+        while self.journal.bytes() > bytes_max {
+            let Some(oldest) = self.journal.take_oldest() else { break };
+            let is_older =
+                |page: &PageIndex| self.consolidated.get(page).is_none_or(|at| *at < oldest.number);
+            pages.extend(oldest.pages.iter().copied().filter(is_older));
+            if oldest.number != newest {
+                state.delete(&numbered_key(JOURNAL, oldest.number));
+            }
+        }
         let mut bytes = ZERO_PAGE;
-        let pages = std::mem::take(&mut self.journal_pages);
         for page in &pages {
             heap.read(page.offset(), &mut bytes).map_err(engine)?;
             if heap.image().page(*page).unwrap_or(&ZERO_PAGE) == &bytes {
@@ -339,15 +314,15 @@ impl Rows {
             } else {
                 state.put(&page_key(*page), bytes.to_vec());
             }
-            self.consolidated.insert(*page, number);
-        }
-        for old in self.first..number {
-            state.delete(&numbered_key(JOURNAL, old));
+            self.consolidated.insert(*page, newest);
         }
         self.write_groups(&pages, state);
-        self.first = self.next;
-        self.journal_bytes = 0;
         Ok(())
+    }
+
+    /// Nobody is expected to ask for committed pages soon.
+    pub(crate) fn settled(&mut self) {
+        self.journal.forget_read();
     }
 
     fn write_groups(&self, pages: &BTreeSet<PageIndex>, state: &mut dyn StateWriter) {
@@ -367,6 +342,6 @@ impl Rows {
 
     /// Memory that this takes, roughly, in bytes.
     pub(crate) fn bookkeeping_bytes(&self) -> usize {
-        size_of::<Self>() + 24 * self.journal_pages.len() + 32 * self.consolidated.len()
+        size_of::<Self>() + self.journal.bookkeeping_bytes() + 32 * self.consolidated.len()
     }
 }

@@ -19,12 +19,15 @@ const RUNS_MAX: usize = 8;
 pub(super) struct Heat {
     /// 0: found once, and armed since. Above: unarmed for so many savepoints more.
     pages: BTreeMap<PageIndex, u8>,
+    /// Whether there were too many the last time to look at each.
+    wide: bool,
 }
 
 impl Heat {
     /// Notes what a savepoint found and tells what of it is to be armed; `None` for all of it.
     pub(super) fn cold_of(&mut self, found: &[PageRun]) -> Option<Vec<PageRun>> {
-        if found.iter().map(|run| run.count as usize).sum::<usize>() > FOUND_MAX {
+        self.armed(found);
+        if self.wide {
             self.pages.clear();
             return None;
         }
@@ -35,6 +38,16 @@ impl Heat {
             }
         }
         (cold.len() <= RUNS_MAX).then_some(cold)
+    }
+
+    /// Whether a savepoint is likely to find so many pages that none of them is hot.
+    pub(super) fn is_wide(&self) -> bool {
+        self.wide
+    }
+
+    /// Notes how much a savepoint found, all of which is armed.
+    pub(super) fn armed(&mut self, found: &[PageRun]) {
+        self.wide = found.iter().map(|run| run.count as usize).sum::<usize>() > FOUND_MAX;
     }
 
     /// Memory that this takes beside itself, roughly, in bytes.
@@ -91,8 +104,12 @@ mod tests {
 
     #[test]
     fn many_pages_are_armed_in_one_call() {
+        let mut wide = Heat::default();
         let all: Vec<u32> = (0..2000).collect();
-        assert_eq!(Heat::default().cold_of(&found(&all)), None);
+        assert_eq!(wide.cold_of(&found(&all)), None);
+        assert!(wide.is_wide());
+        wide.armed(&found(&all[..10]));
+        assert!(!wide.is_wide());
         let apart: Vec<u32> = (0..20).map(|page| 2 * page).collect();
         assert_eq!(Heat::default().cold_of(&found(&apart)), None);
     }

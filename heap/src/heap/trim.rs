@@ -30,7 +30,7 @@ impl Heap {
     pub fn trim(&mut self) -> Result<TrimReport, HeapError> {
         let copies_before = self.kept.len();
         if self.forgets() {
-            self.kept.retain(|_, kept| !kept.unsent.is_empty());
+            self.kept.drop_sent();
         }
         self.unsent.shrink_to_fit();
         self.pending.shrink_to_fit();
@@ -81,7 +81,7 @@ impl Heap {
     /// Whether a page equals the image's, now and at the savepoint. (A page that differs from its savepoint must stay
     /// what the tracker finds.)
     fn is_initial(&self, page: PageIndex, written: &PageSet) -> bool {
-        let savepoint_is_initial = match self.kept.get(&page) {
+        let savepoint_is_initial = match self.kept.get(page) {
             Some(kept) => self.image.equals(page, &kept.bytes),
             None => !self.touched.contains(page) || (self.forgets() && !written.contains(page)),
         };

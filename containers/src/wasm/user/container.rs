@@ -268,7 +268,7 @@ impl Container for Instance {
 
     fn savepoint(&mut self, state: &dyn StateReader) -> Result<(), ExoError> {
         let Some(living) = &mut self.living else { return Ok(()) };
-        let committed = Committed::new(&living.rows.journal_pages, state, &living.program.image);
+        let committed = Committed::new(&living.rows.journal, state, &living.program.image);
         living.guest.heap.savepoint(&committed).map_err(engine)?;
         living.savepoint = Some(living.guest.globals());
         Ok(())
@@ -280,7 +280,7 @@ impl Container for Instance {
             self.living = None;
             return Ok(());
         };
-        let committed = Committed::new(&living.rows.journal_pages, state, &living.program.image);
+        let committed = Committed::new(&living.rows.journal, state, &living.program.image);
         let growth = living.guest.rollback(&living.program, &committed).map_err(engine)?;
         living.guest.set_globals(globals).map_err(engine)?;
         match growth {
@@ -305,6 +305,7 @@ impl Container for Instance {
 
     fn settled(&mut self) {
         let Some(living) = &mut self.living else { return };
+        living.rows.settled();
         if let Err(error) = living.guest.heap.trim() {
             tracing::warn!(%error, "a heap could not be trimmed");
         }

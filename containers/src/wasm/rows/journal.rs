@@ -1,0 +1,131 @@
+//! The journal of a heap's changes: which pages its entries touch, and which entry goes first.
+//!
+//! The entries themselves lie in the store. Only who needs the committed version of a page that it touches reads them: all at
+//! once, and then they stay until that is no longer likely.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, VecDeque};
+
+use everturn_dag::StoreError;
+use everturn_exo_interface::StateReader;
+use everturn_heap::{Changes, PageIndex};
+
+use super::{JOURNAL, damaged, parse_number};
+
+/// One commit's changes.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) number: u64,
+    pub(crate) changes: Changes,
+    /// Encoded.
+    bytes: usize,
+}
+
+/// The journal of a state, oldest entry first.
+pub(crate) fn entries(state: &dyn StateReader) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    let mut failed = None;
+    state.scan(&[JOURNAL], &mut |key, value| {
+        let read = parse_number(key).zip(Changes::decode(value).ok());
+        match read {
+            Some((number, changes)) => entries.push(Entry { number, changes, bytes: value.len() }),
+            None => failed = Some(damaged("a journal entry cannot be read")),
+        }
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(entries), Err)
+}
+
+/// What is known of an entry without reading it.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) number: u64,
+    pub(super) pages: Box<[PageIndex]>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    noted: VecDeque<Noted>,
+    /// How many entries touch each page.
+    pages: BTreeMap<PageIndex, u32>,
+    bytes: usize,
+    /// The entries as they were when a page was asked for. What came later touches only pages that memory keeps.
+    read: OnceCell<Vec<Entry>>,
+}
+
+impl Journal {
+    /// A journal that was read.
+    pub(crate) fn of(entries: Vec<Entry>) -> Journal {
+        let mut journal = Journal::default();
+        for entry in &entries {
+            journal.note(entry.number, entry.bytes, &entry.changes);
+        }
+        journal.read = OnceCell::from(entries);
+        journal
+    }
+
+    /// An entry was added, of so many bytes.
+    pub(super) fn note(&mut self, number: u64, bytes: usize, changes: &Changes) {
+        let pages: Box<[PageIndex]> = changes.pages().iter().map(|(page, _)| *page).collect();
+        for page in &pages {
+            *self.pages.entry(*page).or_default() += 1;
+        }
+        self.bytes += bytes;
+        self.noted.push_back(Noted { number, pages, bytes });
+    }
+
+    /// Takes the oldest entry out.
+    pub(super) fn take_oldest(&mut self) -> Option<Noted> {
+        let oldest = self.noted.pop_front()?;
+        self.bytes -= oldest.bytes;
+        for page in &oldest.pages {
+            if let Some(entries) = self.pages.get_mut(page) {
+                *entries -= 1;
+                if *entries == 0 {
+                    self.pages.remove(page);
+                }
+            }
+        }
+        Some(oldest)
+    }
+
+    /// What its entries take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many pages it touches.
+    pub(super) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Whether it touches a page.
+    pub(super) fn touches(&self, page: PageIndex) -> bool {
+        self.pages.contains_key(&page)
+    }
+
+    /// The number of its newest entry.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.noted.back().map(|entry| entry.number)
+    }
+
+    /// Its entries, or at least those that touch pages of which memory keeps no copy.
+    pub(super) fn read(&self, state: &dyn StateReader) -> Result<&[Entry], StoreError> {
+        if self.read.get().is_none() {
+            let _ = self.read.set(entries(state)?);
+        }
+        Ok(self.read.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// Lets go of what was read: memory may keep no copies any more of pages that changed since.
+    pub(super) fn forget_read(&mut self) {
+        self.read = OnceCell::new();
+    }
+
+    /// Memory that this takes beside what was read, roughly, in bytes.
+    pub(super) fn bookkeeping_bytes(&self) -> usize {
+        let noted: usize = self.noted.iter().map(|entry| size_of_val(&*entry.pages)).sum();
+        noted + self.noted.capacity() * size_of::<Noted>() + 16 * self.pages.len()
+    }
+}
