@@ -34,7 +34,7 @@ macro_rules! stories {
     };
 }
 
-stories![models, types, relations, queries, rows, branches, schema, errors, exchange];
+stories![models, types, definitions, relations, queries, rows, branches, schema, errors, exchange];
 
 /// Its names, and each thing that was wrong with it.
 #[test]

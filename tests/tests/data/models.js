@@ -61,7 +61,7 @@ same([Ticket.create().number, Ticket.create().number, Ticket.create({ number: 9 
 // Several fields together may be unique.
 var Seat = model("Seat", { row: integer().required(), place: integer().required(), who: string() }, undefined, { unique: [["row", "place"]], index: [["who", "row"]] });
 for (let i = 0; i < 20; i++) Seat.create({ row: i % 4, place: i, who: `w${i % 3}` });
-same(fails(() => Seat.create({ row: 1, place: 5 }), "UniqueError", "Seat.row, place is unique, and Seat 6 has a list already").field, "row, place");
+same(fails(() => Seat.create({ row: 1, place: 5 }), "UniqueError", "Seat.row, place are unique together, and Seat 6 has row 1 and place 5 already: choose another value for one of them").field, "row, place");
 fails(() => { Seat.get(6).place = 1; }, "UniqueError", "Seat 2");
 same([Seat.where("row", 1).and("place", 5).explain().touches, Seat.where("who", "w1").and("row", ">", 1).explain().index], [1, "who, row"]);
 Seat.get(6).update({ row: 9, place: 1 });

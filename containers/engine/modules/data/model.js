@@ -183,8 +183,11 @@ export class Model {
       });
       const holder = index.holder(keys);
       if (!holder || holder === instance) continue;
-      const values = index.fields.map((field) => changed?.has(field) ? give(field.type, changed.get(field)) : instance[field.name]);
-      throw new UniqueError(this.name, index.name, values.length === 1 ? values[0] : values, holder, label(holder));
+      const values = index.fields.map((field) => {
+        const stored = changed?.has(field) ? changed.get(field) : instance[field.slot] ?? null;
+        return field.kind === "one" ? stored : give(field.type, stored);
+      });
+      throw new UniqueError(this.name, index.fields.map((field) => field.name), values, holder, label(holder));
     }
   }
 
