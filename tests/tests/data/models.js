@@ -22,6 +22,7 @@ fails(() => Person.create({ name: "x", emial: "y" }), "ValidationError", "Person
 fails(() => Person.create({ age: 1 }), "ValidationError", "Person.name is required");
 fails(() => Person.create("x"), "ValidationError", "is created from an object");
 fails(() => Person.create({ name: "x", email: "e3" }), "UniqueError", "Person 3 has");
+for (const given of [5, null, undefined]) fails(() => p.update(given), "ValidationError", `Person is updated from an object of fields and values, not from ${given}`);
 fails(() => p.update({ name: "other", age: -5 }), "ValidationError", "Person.age");
 same([p.name, p.age, p.email, Object.keys(p), Person.count()], ["n1", 36, null, [], 29]);
 // ---

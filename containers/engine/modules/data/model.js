@@ -120,6 +120,7 @@ export class Model {
   update(instance, values) {
     this.checkChanging();
     if (!isLive(instance)) throw this.#gone(instance, null);
+    if (values === null || typeof values !== "object") throw new ValidationError(this.name, null, values, `is updated from an object of fields and values, not from ${show(values)}`);
     this.#checkNames(values);
     const stored = new Map(), relations = [];
     for (const [name, value] of Object.entries(values)) {

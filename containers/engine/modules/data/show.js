@@ -103,7 +103,7 @@ function text(value) {
   if (isInstance(value)) return label(value);
   if (value instanceof Date) return value.toISOString();
   if (typeof value === "object" && SHOWN in value) return value[SHOWN](1);
-  const whole = typeof value === "object" && !(value instanceof RegExp) ? JSON.stringify(value, (_, each) => typeof each === "bigint" ? String(each) : each) : String(value);
+  const whole = Array.isArray(value) && value.some(isInstance) ? `[${value.slice(0, WIDTH).map(text).join(", ")}]` : typeof value === "object" && !(value instanceof RegExp) ? JSON.stringify(value, (_, each) => typeof each === "bigint" ? String(each) : each) : String(value);
   const line = whole.replace(/[\r\n\t]+/g, " ");
   return line.length > WIDTH ? line.slice(0, WIDTH - 3) + "..." : line;
 }
