@@ -55,7 +55,7 @@ const PRELUDE: [&str; 14] = [
 
 /// The modules that a program may import, and those that they are made of, without the `everturn:` of their names. They are text in the
 /// engine's data: no container pays for what it does not import.
-const MODULES: [&str; 25] = [
+const MODULES: [&str; 27] = [
     "data",
     "data/bags",
     "data/btree",
@@ -67,6 +67,7 @@ const MODULES: [&str; 25] = [
     "data/extent",
     "data/field",
     "data/indexes",
+    "data/intake",
     "data/model",
     "data/order",
     "data/paths",
@@ -75,6 +76,7 @@ const MODULES: [&str; 25] = [
     "data/relations",
     "data/revisions",
     "data/rows",
+    "data/rowtext",
     "data/schema",
     "data/show",
     "data/slots",

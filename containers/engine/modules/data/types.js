@@ -31,12 +31,12 @@ const BOOLEAN = type("boolean", (value) => of(typeof value === "boolean", "true 
 const NUMBER = type("number", (value) => of(typeof value === "number" && value === value, "a number", value) || 0, { bound: OF_NUMBERS, isOrdered: true, plain: "number" });
 const INTEGER = type("integer", (value) => of(Number.isSafeInteger(value), "an integer of at most 53 bits", value) || 0, { bound: OF_NUMBERS, isOrdered: true, plain: "number" });
 const BIGINT = type("bigint", (value) => of(typeof value === "bigint", "a BigInt, as 12n is", value), {
-  bound: bound("a BigInt, as 12n is", (value) => typeof value === "bigint"), json: String, parse: BigInt, isOrdered: true,
+  bound: bound("a BigInt, as 12n is", (value) => typeof value === "bigint"), json: String, parse: (text) => typeof text === "string" && /^-?\d+$/.test(text) ? BigInt(text) : text, isOrdered: true,
 });
 const STRING = type("string", (value) => of(typeof value === "string", "a text", value), { measure: length, bound: OF_LENGTHS, matches: true, isOrdered: true, plain: "string" });
 const DATE = type("date", takeDate, {
   bound: bound("a Date", isDate), isOrdered: true,
-  give: (ms) => new Date(ms), json: dateText, data: dateText, parse: (text) => new Date(text),
+  give: (ms) => new Date(ms), json: dateText, data: dateText, parse: readDate,
 });
 const BYTES = type("bytes", (value) => of(value instanceof Uint8Array, "bytes (a Uint8Array)", value).slice(), {
   give: (bytes) => bytes.slice(), key: bytesKey, measure: length, bound: OF_LENGTHS, isOrdered: true,
@@ -45,6 +45,12 @@ const BYTES = type("bytes", (value) => of(value instanceof Uint8Array, "bytes (a
 
 function dateText(ms) {
   return new Date(ms).toISOString();
+}
+
+// Only what says its year first: anything else is another day elsewhere.
+function readDate(text) {
+  const date = typeof text === "string" && /^(\d{4}|[+-]\d{6})(-|$)/.test(text) ? new Date(text) : text;
+  return isDate(date) ? date : text;
 }
 
 function of(fits, expected, value) {
