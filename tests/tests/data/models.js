@@ -23,6 +23,8 @@ fails(() => Person.create({ age: 1 }), "ValidationError", "Person.name is requir
 fails(() => Person.create("x"), "ValidationError", "is created from an object");
 fails(() => Person.create({ name: "x", email: "e3" }), "UniqueError", "Person 3 has");
 for (const given of [5, null, undefined]) fails(() => p.update(given), "ValidationError", `Person is updated from an object of fields and values, not from ${given}`);
+fails(() => Person.delete(), "ValidationError", "Person is a model, and delete is asked of an instance or of a query: instance.delete(), Person.where(...).delete(), or Person.all().delete() for all of them");
+fails(() => Person.update({ age: 1 }), "ValidationError", "Person.all().update({ ... }) for all of them");
 fails(() => p.update({ name: "other", age: -5 }), "ValidationError", "Person.age");
 same([p.name, p.age, p.email, Object.keys(p), Person.count()], ["n1", 36, null, [], 29]);
 // ---

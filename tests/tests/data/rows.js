@@ -85,6 +85,7 @@ var shown = (value, depth = 0) => value[Symbol.for("everturn.show")](depth, (eac
 same(shown(Person.where("age", ">", 30).select("name", "age")), "name  age\ne     41");
 same(shown(Person.where("age", 20)), "id  name  age  city    born                      debt\n2   b     20   City 1  1970-01-01T00:00:00.001Z  1");
 same([shown(Person.where("age", 7)), shown(Person.get(2), 1), shown(Person.get(2))], ["nothing", "Person 2", "Person 2 name,age,city,born,debt"]);
+same([...Person.fields.values()].slice(0, 3).map((field) => shown(field)), ["Person.name string", "Person.age integer", "Person.city one(City) onDelete null, inverse City.people"]);
 same(shown(City), "model City, version 1, 3 instances\n  name    string\n  people  many(Person)  inverse Person.city");
 same(shown(Person).split("\n")[3], "  city  one(City)  onDelete null, inverse City.people");
 // ---

@@ -110,7 +110,7 @@ export class Import {
     const found = new Set();
     for (const model of this.#models) for (const part of partsOf(rootOf(model))) {
       found.add(part);
-      for (const field of part.relations) for (const other of partsOf(rootOf(field.resolved().target))) found.add(other);
+      for (const { target } of part.relations) if (target) for (const other of partsOf(rootOf(target))) found.add(other);
       for (const field of part.incoming()) for (const other of partsOf(rootOf(field.model))) found.add(other);
     }
     return [...found];

@@ -1,4 +1,5 @@
 // How the shell shows instances, models and what queries find.
+import { ModelField } from "everturn:data/define";
 import { Field } from "everturn:data/field";
 import { GUARDED, Model } from "everturn:data/model";
 import { bagSize } from "everturn:data/bags";
@@ -15,7 +16,7 @@ const ROWS = 20, WIDTH = 40;
 const HIDDEN = Symbol.for("everturn.hidden");
 const INTERNAL = [
   [Model, "registry extent parts own declared ownIndexes indexes compounds values relations references readers byField migration lastChange template prototype methods " +
-    "blank slots change checkChanging indexesOf incoming acceptValue reader unknown holds delete deleteAll update updateAll"],
+    "blank slots change checkChanging indexesOf incoming acceptValue reader unknown holds delete deleteAll update updateOne updateAll"],
   [Rows, "model condition reader having isIndexedBy within reduceCount keys unsorted are isKnown"],
   [Field, "type rules fault plain signature"],
   [Relation, "kind target options signature"],
@@ -48,6 +49,7 @@ function collection(size, target) {
 define(Model.prototype, function (depth) { return depth > 0 ? `model ${this.name}` : schemaOf(this); });
 define(Query.prototype, function (depth) { return depth > 0 ? `a query of ${this.model.name}` : tableOf(this.limit(ROWS + 1).toArray()); });
 define(Many.prototype, function (depth) { return depth > 0 ? `<${this.size}>` : tableOf(this.limit(ROWS + 1).toArray()); });
+define(ModelField.prototype, function () { return `${this.model.name}.${this.name} ${wordsOf(this.model, this).join(" ")}`.trimEnd(); });
 define(Field.prototype, function () { return [this.type.name, wordsOfRules(this)].join(" ").trimEnd(); });
 define(Relation.prototype, function () { 
   const words = Object.entries(this.options).map(([name, value]) => value === true ? name : `${name} ${text(value)}`);
