@@ -55,7 +55,7 @@ const PRELUDE: [&str; 14] = [
 
 /// The modules that a program may import, and those that they are made of, without the `everturn:` of their names. They are text in the
 /// engine's data: no container pays for what it does not import.
-const MODULES: [&str; 25] = [
+const MODULES: [&str; 27] = [
     "data",
     "data/bags",
     "data/btree",
@@ -67,6 +67,7 @@ const MODULES: [&str; 25] = [
     "data/extent",
     "data/field",
     "data/indexes",
+    "data/intake",
     "data/model",
     "data/order",
     "data/paths",
@@ -75,6 +76,7 @@ const MODULES: [&str; 25] = [
     "data/relations",
     "data/revisions",
     "data/rows",
+    "data/rowtext",
     "data/schema",
     "data/show",
     "data/slots",
@@ -372,14 +374,16 @@ fn write_prelude(engine: &Path, header: &Path) -> Result<(), String> {
 
 /// The modules' files as C arrays, and the names of those that are for programs.
 fn write_modules(engine: &Path, header: &Path) -> Result<(), String> {
-    let mut text = String::from("struct ModuleFile { const char *name, *source; unsigned bytes; };\n");
-    let mut table = String::from("static const struct ModuleFile MODULE_FILES[] = {\n");
-    for (i, name) in MODULES.iter().enumerate() {
+    let (mut sources, mut files) = (String::new(), String::new());
+    for name in MODULES {
         let source = read_text(&engine.join("modules").join(format!("{name}.js")))?;
-        text.push_str(&c_array(&format!("MODULE_{i}"), &source));
-        table.push_str(&format!("  {{\"everturn:{name}\", MODULE_{i}, {}}},\n", source.len()));
+        files.push_str(&format!("  {{\"everturn:{name}\", {}, {}}},\n", sources.len(), source.len()));
+        sources.push_str(&source);
+        sources.push('\0');
     }
-    text.push_str(&table);
+    let mut text = c_array("MODULE_TEXT", &sources);
+    text.push_str("static const struct { const char *name; unsigned at, bytes; } MODULE_FILES[] = {\n");
+    text.push_str(&files);
     let public: Vec<String> =
         MODULES.iter().filter(|name| !name.contains('/')).map(|name| format!("everturn:{name}")).collect();
     text.push_str(&format!("}};\n#define MODULE_NAMES \"{}\"\n", public.join(", ")));

@@ -34,7 +34,7 @@ macro_rules! stories {
     };
 }
 
-stories![models, types, relations, queries, rows, branches, schema, errors, exchange];
+stories![models, types, definitions, relations, queries, rows, branches, schema, errors, exchange];
 
 /// Its names, and each thing that was wrong with it.
 #[test]
@@ -49,6 +49,39 @@ fn fields_are_completed_at_the_prompt() {
     world.eval("var P = model('P', { nickname: string() }, { nicely() {} }), p = P.create();");
     assert_eq!(world.complete("p.nic"), ["nicely", "nickname"]);
     assert_eq!(world.complete("P.group"), ["groupBy"]);
+    // What the module's parts need of each other is not among the names.
+    world.eval("var q = P.where('nickname', 'x'), f = string().unique(), b = branch(), o = one('P');");
+    let own = |world: &mut World, path: &str| -> Vec<String> {
+        let of_objects = world.complete("Object.prototype.");
+        world.complete(path).into_iter().filter(|name| !of_objects.contains(name)).collect()
+    };
+    let of_queries = "average count delete distinct each every explain filter first flatMap forEach groupBy join limit map max min not \
+        offset orderBy reduce select some sum toArray where";
+    let names =
+        |text: &str| text.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    let of_models = format!(
+        "{} all create extend fields get history name parent progress ready size version",
+        of_queries.replace("delete ", "")
+    );
+    assert_eq!(
+        own(&mut world, "P.").into_iter().collect::<std::collections::BTreeSet<_>>(),
+        names(&of_models)
+    );
+    let of_queries = format!("{of_queries} and or update");
+    assert_eq!(
+        own(&mut world, "q.").into_iter().collect::<std::collections::BTreeSet<_>>(),
+        names(&of_queries)
+    );
+    assert_eq!(
+        own(&mut world, "f."),
+        [
+            "check", "default", "index", "max", "migrate", "min", "pattern", "required", "unique", "was",
+            "with"
+        ]
+    );
+    assert_eq!(own(&mut world, "b."), ["branch", "changes", "commit", "conflicts", "in", "revert", "state"]);
+    assert_eq!(own(&mut world, "o."), ["required", "was"]);
+    assert_eq!(world.eval("[f, b, o]"), "[ string unique, a branch, open, with 0 changes, one(P) ]");
 }
 
 /// Random schemas, changes, branches, definitions and queries against plain rows, with all of it compared after every turn. A turn that

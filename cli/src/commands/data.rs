@@ -1,7 +1,7 @@
 //! `everturn data export` and `everturn data import`: the instances of `everturn:data` as lines of JSON or CSV.
 //!
 //! The container does the work (`containers/engine/modules/data/exchange.js`): an export asks it for one page of rows after
-//! the other, an import hands it the file in pieces and then, in one turn, has all rows taken in or none.
+//! the other, an import hands it the file in pieces and then has all rows taken in or none, which may take many turns.
 
 use std::fs;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ async fn export(session: &Session, arguments: &DataExport, output: &Output) -> R
 async fn import(session: &Session, arguments: &DataImport, output: &Output) -> Result<(), Failure> {
     let file = &arguments.file;
     let text = fs::read_to_string(file).map_err(|source| Failure::reading(file, source))?;
-    ask(session, "begin()").await?;
+    ask(session, &format!("begin({}, {})", json!(arguments.format.name()), json!(arguments.model))).await?;
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let end = rest.char_indices().nth(PIECE_CHARACTERS).map_or(rest.len(), |(at, _)| at);
@@ -78,9 +78,15 @@ async fn import(session: &Session, arguments: &DataImport, output: &Output) -> R
         ask(session, &format!("stage({})", json!(piece))).await?;
         rest = after;
     }
-    let taken = format!("takeIn({}, {})", json!(arguments.format.name()), json!(arguments.model));
-    let count = ask(session, &taken).await?;
-    output.say(&format!("{count} instances"), || json!({"event": "imported", "instances": count}));
+    // Many rows take turns of their own, in which the container goes on by itself.
+    let mut count = ask(session, "takeIn()").await?;
+    while count.contains(' ') {
+        session.settle().await?;
+        output.check()?;
+        count = ask(session, "taken()").await?;
+    }
+    let plural = if count == "1" { "" } else { "s" };
+    output.say(&format!("{count} instance{plural}"), || json!({"event": "imported", "instances": count}));
     Ok(())
 }
 

@@ -63,6 +63,43 @@ fn a_file_with_one_wrong_row_changes_nothing() {
     assert_eq!(ran.code, Some(3), "{ran:?}");
 }
 
+/// Many rows take many turns. Killed among them, the container goes on when it is started again: all of them are there, or none.
+#[test]
+fn many_rows_are_taken_in_or_none() {
+    let world = with_instances();
+    let rows: String = (0..3000).map(|i| format!("p{i},{i},1\n")).collect();
+    world.file("many.csv", format!("\u{feff}name,age,team\r\n{rows}"));
+    world.file("wrong.csv", format!("name,age,team\n{rows}last,old,1\n"));
+    let import = ["data", "import", "--format", "csv", "--model", "Person"];
+    let ran = world.everturn(&[&import[..], &["wrong.csv"]].concat());
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("row 3001: Person.age is to be an integer"), "{ran:?}");
+    let count =
+        "[Person.count(), Team.get(1).staff.size, Person.where('age', '>=', 0).count(), Person.progress]";
+    assert_eq!(world.everturn(&["eval", count]).out, "[ 2, 1, 1, null ]\n");
+
+    for milliseconds in [40, 150, 400, 700, 1000, 1400] {
+        let child = world.command(&[&import[..], &["many.csv"]].concat()).spawn();
+        let mut child = child.unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let ran = world.lines(&[
+            "await Person.ready; 0",
+            count,
+            "Person.where('name', '!=', 'ann').delete(); Person.create({ name: 'bob' }); 0",
+        ]);
+        let counts = ran.answers()[2];
+        assert!(
+            ["[ 2, 1, 1, null ]", "[ 3002, 3001, 3001, null ]"].contains(&counts),
+            "{milliseconds}: {ran:?}"
+        );
+    }
+    let ran = world.everturn(&[&import[..], &["many.csv"]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "3000 instances\n"), "{ran:?}");
+    assert_eq!(world.everturn(&["eval", count]).out, "[ 3002, 3001, 3001, null ]\n");
+}
+
 #[test]
 fn a_container_without_models_says_so() {
     let world = World::new();

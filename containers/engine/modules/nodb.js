@@ -1,69 +1,118 @@
 // everturn:nodb: the surface of nodb.js, the framework of v8-ken's thesis, over everturn:data. A model has `properties` with types as
-// nodb wrote them, instances are made by `Model.create`, and `where(key, cmp, value).and(...)` gives what the iterators go over.
+// nodb wrote them, instances are made by `Model.create`, and models, what `where` gives, and what a property holds many in are
+// collections, with the iterators of the thesis: lazy, each gives a new one.
 import * as data from "everturn:data";
+import { SchemaError, ValidationError, show } from "everturn:data/errors";
+import { Query } from "everturn:data/query";
+import { Many } from "everturn:data/relations";
+import { Rows } from "everturn:data/rows";
 
 const TYPES = {
   any: data.any, boolean: data.boolean, number: data.number, integer: data.integer, bigint: data.bigint, string: data.string,
   bytes: data.bytes, date: data.date,
 };
 const BY_CONSTRUCTOR = new Map([[Boolean, data.boolean], [Number, data.number], [String, data.string], [Date, data.date], [BigInt, data.bigint], [Uint8Array, data.bytes], [Object, data.any]]);
+const MAKERS = new Set(Object.values(TYPES));
 const COMPARISONS = ["eq", "gt", "gte", "lt", "lte", "startsWith", "endsWith"];
+
+// The prototype of types of one's own, which have validate(instance, key, value).
+const Type = Object.freeze({ validate() { return true; } });
 
 // The models' wrappings, by the models.
 const wrapped = new Map();
 
-function fieldOf(name, given) {
+function fieldOf(model, name, given) {
   if (given === null || given === undefined) return data.any();
   if (given.relation) return given.relation;
+  if (MAKERS.has(given)) return given();
   if (BY_CONSTRUCTOR.has(given)) return BY_CONSTRUCTOR.get(given)();
   if (typeof given === "string" && Object.hasOwn(TYPES, given)) return TYPES[given]();
-  if (typeof given === "string") throw new TypeError(`nodb: property "${name}" is of type "${given}": there are ${Object.keys(TYPES).join(", ")}`);
-  if (typeof given === "function") throw new TypeError(`nodb: property "${name}" is to be a type, not a function`);
-  if (typeof given === "object" && "type" in given && !(typeof given.validate === "function")) {
-    const { type, ...rules } = given;
-    return fieldOf(name, type).with(rules);
+  if (typeof given !== "object") throw new SchemaError(model, name, `is to be a type, not ${show(given)}: there are ${Object.keys(TYPES).map((type) => `nodb.${type}`).join(", ")}, the one and many of a model, and objects with nodb.Type as their prototype`, [], given);
+  if (Object.prototype.isPrototypeOf.call(Type, given)) return data.any().check((value, instance) => given.validate(instance, name, value) !== false, `is refused by the validate() of its type`);
+  if ("type" in given && typeof given.validate !== "function" && !("rules" in given)) {
+    const { type, ...rules } = given, field = fieldOf(model, name, type);
+    return typeof field.with === "function" ? field.with(rules) : field;
   }
   return given;
 }
 
-function fieldsOf(properties = {}) {
-  return Object.fromEntries(Object.entries(properties).map(([name, given]) => [name, fieldOf(name, given)]));
+function definitionOf(given, what) {
+  if (given === null || typeof given !== "object") throw new SchemaError(null, null, `${what}(...) is to be given { name, properties, proto }, not ${show(given)}`, [], given);
+  const { name, properties = {}, proto = {}, ...rest } = given, [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw new SchemaError(typeof name === "string" ? name : null, null, `knows nothing of ${show(unknown)} in ${what}(...): there are name, properties, proto`, [], rest[unknown]);
+  if (properties === null || typeof properties !== "object" || Array.isArray(properties)) throw new SchemaError(name, null, `is defined by properties, an object of names and types, not by ${show(properties)}`, [], properties);
+  const fields = Object.fromEntries(Object.entries(properties).map(([property, type]) => [property, fieldOf(name, property, type)]));
+  return [name, fields, proto];
 }
 
-// What `where` gives, and all that a model has.
-class Selection {
-  #query;
-  constructor(query) { this.#query = query; }
+// The iterators that everturn:data does not have under these names, for whatever it gives out.
+const ITERATORS = {
+  iterator() { return collectionOf(this); },
+  collect() { return [...this]; },
+  concat(...others) { return collectionOf(new Rows(function* () { for (const each of [this, ...others]) yield* each; }.bind(this))); },
+  fold(initial, combine) { return typeof initial === "function" ? rowsOf(this).reduce(initial, combine) : rowsOf(this).reduce(combine, initial); },
+  sort(by) { return collectionOf(sorted(rowsOf(this), by)); },
+};
+for (const { prototype } of [Rows, Many])
+  for (const [name, value] of Object.entries(ITERATORS)) Object.defineProperty(prototype, name, { value, configurable: true, writable: true });
 
-  where(key, cmp, value) { return new Selection(narrowed(this.#query, key, cmp, value)); }
+const rowsOf = (collection) => collection instanceof Many ? collection.all() : collection;
+const collectionOf = (rows) => new Collection(rowsOf(rows));
+
+// By a comparator, by a field or a function that gives a key, or by what the elements are.
+function sorted(rows, by) {
+  if (typeof by !== "function" || by.length < 2) return rows.orderBy(by ?? ((each) => each));
+  return new Rows(() => [...rows].sort(by)[Symbol.iterator]());
+}
+
+// What a model, and every iterator that gives one, can be asked.
+class Collection {
+  #rows;
+  constructor(rows) { this.#rows = rows; }
+
+  where(key, cmp, value) {
+    if (typeof key === "function" && cmp === undefined) return this.filter(key);
+    if (!COMPARISONS.includes(cmp)) throw new ValidationError(this.#rows.model?.name ?? null, typeof key === "string" ? key : null, cmp, `cannot be asked for by ${show(cmp)}, which is no comparison: there are ${COMPARISONS.join(", ")}`);
+    return new Collection(this.#rows.where(key, cmp, value));
+  }
   and(key, cmp, value) { return this.where(key, cmp, value); }
-  explain() { return this.#query.explain(); }
-  [Symbol.iterator]() { return this.#query[Symbol.iterator](); }
+  explain() {
+    if (this.#rows instanceof Query) return this.#rows.explain();
+    throw new ValidationError(null, null, undefined, "what was mapped, joined to others or sorted by a comparator has no way through indexes to explain: ask what it was made of");
+  }
+  iterator() { return this; }
+  [Symbol.iterator]() { return this.#rows[Symbol.iterator](); }
 
   collect() { return [...this]; }
-  concat(...others) { return this.collect().concat(...others.map((other) => [...other])); }
-  each(work) { for (const instance of this) work(instance); return this; }
-  filter(test) { return new Selection(this.#query.filter(test)); }
-  select(test) { return this.filter(test); }
-  fold(initial, fold) { return typeof initial === "function" ? this.#query.reduce(initial, fold) : this.#query.reduce(fold, initial); }
-  reduce(fold, ...initial) { return this.#query.reduce(fold, ...initial); }
-  map(change) { return this.#query.map(change).toArray(); }
-  max(key) { return this.#query.max(key); }
-  min(key) { return this.#query.min(key); }
-  sum(key) { return this.#query.sum(key); }
-  sort(by) {
-    return typeof by === "function" && by.length >= 2 ? this.collect().sort(by) : this.#query.orderBy(by).toArray();
+  concat(...others) { return this.#rows.concat(...others); }
+  each(work) {
+    this.#rows.each(work);
+    return this;
   }
-  get length() { return this.#query.count(); }
+  filter(test) { return new Collection(this.#rows.filter(test)); }
+  select(test) { return this.filter(test); }
+  fold(initial, combine) { return this.#rows.fold(initial, combine); }
+  reduce(combine, ...initial) { return this.#rows.reduce(combine, ...initial); }
+  map(change) { return new Collection(this.#rows.map(change)); }
+  max(by) { return this.#most("max", by, 1); }
+  min(by) { return this.#most("min", by, -1); }
+  sum(key) { return this.#rows.sum(key); }
+  sort(by) { return this.#rows.sort(by); }
+  get length() { return this.#rows.count(); }
+
+  // With a comparator the element, with a field its value.
+  #most(name, by, sign) {
+    if (typeof by !== "function" || by.length < 2) return this.#rows[name](by);
+    const all = this.collect();
+    return all.length === 0 ? null : all.reduce((most, each) => by(each, most) * sign > 0 ? each : most);
+  }
+
+  toJSON() { return this.collect(); }
+  [Symbol.for("everturn.stand-in")]() { return this.collect(); }
+  [Symbol.for("everturn.show")](depth, show) { return this.#rows[Symbol.for("everturn.show")](depth, show); }
 }
 
-function narrowed(query, key, cmp, value) {
-  if (typeof key === "function" && cmp === undefined) return query.where(key);
-  if (!COMPARISONS.includes(cmp)) throw new TypeError(`nodb: there is no comparison ${JSON.stringify(cmp)}: there are ${COMPARISONS.join(", ")}`);
-  return query.where(key, cmp, value);
-}
-
-class Model extends Selection {
+class Model extends Collection {
   #model;
   constructor(model) {
     super(model.all());
@@ -74,7 +123,7 @@ class Model extends Selection {
   get name() { return this.#model.name; }
   get model() { return this.#model; }
   create(values) { return this.#model.create(values); }
-  extend({ name, properties, proto }) { return wrap(this.#model.extend(name, fieldsOf(properties), proto)); }
+  extend(definition) { return wrap(this.#model.extend(...definitionOf(definition, "extend"))); }
   // Whether this is the model, or one above the model, of an instance or of another model.
   isModelOf(other) {
     if (!(other instanceof Model)) return data.modelOf(other) !== null && this.#model.holds(other);
@@ -83,19 +132,27 @@ class Model extends Selection {
   }
   isInstanceOf(instance) { return this.isModelOf(instance); }
 
-  one(options) { return Model.one(this, options); }
-  many(options) { return Model.many(this, options); }
-  static one(target, options) { return { relation: data.one(target instanceof Model ? target.model : target, options) }; }
-  static many(target, options) { return { relation: data.many(target instanceof Model ? target.model : target, options) }; }
+  // A type of properties, as it stands or with options: Item.one, Item.many({ inverse: "cart" }).
+  get one() { return relation(data.one, this); }
+  get many() { return relation(data.many, this); }
+  static one(target, options) { return relation(data.one, target)(options); }
+  static many(target, options) { return relation(data.many, target)(options); }
   [Symbol.hasInstance](instance) { return this.isModelOf(instance); }
+  [Symbol.for("everturn.show")](depth, show) { return this.#model[Symbol.for("everturn.show")](depth, show); }
+  [Symbol.for("everturn.stand-in")]() { return this.#model[Symbol.for("everturn.stand-in")](); }
+}
+
+function relation(kind, target) {
+  const made = (options) => ({ relation: kind(target instanceof Model ? target.model : target, options) });
+  return Object.assign(made, made());
 }
 
 function wrap(model) {
   return wrapped.get(model) ?? new Model(model);
 }
 
-function create({ name, properties, proto }) {
-  return wrap(data.model(name, fieldsOf(properties), proto));
+function create(definition) {
+  return wrap(data.model(...definitionOf(definition, "create")));
 }
 
 const revision = {
@@ -105,10 +162,19 @@ const revision = {
   revert: (branch) => branch.revert(),
 };
 
-const isModelOf = (model, instance) => model.isModelOf(instance);
-const isInstanceOf = (instance, model) => model.isModelOf(instance);
-const nodb = { create, isModelOf, isInstanceOf, Model, revision, transact: data.transact };
+function checkModel(model, what) {
+  if (!(model instanceof Model)) throw new ValidationError(null, null, model, `${what} is to be given a model, as nodb.create(...) gives it, not ${show(model)}`);
+}
 
-export { create, isModelOf, isInstanceOf, Model, revision };
-export const transact = data.transact;
+function isModelOf(model, instance) {
+  checkModel(model, "isModelOf(model, instance)");
+  return model.isModelOf(instance);
+}
+const isInstanceOf = (instance, model) => isModelOf(model, instance);
+const transact = data.transact;
+
+const nodb = { ...TYPES, Type, create, isModelOf, isInstanceOf, Model, revision, transact };
+
+export { Type, create, isModelOf, isInstanceOf, Model, revision, transact };
+export const { any, boolean, number, integer, bigint, string, bytes, date } = TYPES;
 export default nodb;

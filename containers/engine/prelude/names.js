@@ -6,13 +6,18 @@
     "finally for function if import in instanceof let new null return static super switch this throw true try typeof var void " +
     "while with yield").split(" ");
 
+  // Under this symbol an object says, in one text, which names of its own and of what inherits from it are nobody's business.
+  const HIDDEN = Symbol.for("everturn.hidden");
+
   function namesIn(value) {
-    const names = [];
+    const names = [], hidden = [];
     for (let object = Object(value); object !== null && names.length < 10000; object = Object.getPrototypeOf(object)) {
       if (classOf(object) === "Proxy") break;
       names.push(...Object.getOwnPropertyNames(object));
+      const told = Object.getOwnPropertyDescriptor(object, HIDDEN)?.value;
+      if (typeof told === "string") hidden.push(...told.split(" "));
     }
-    return names;
+    return hidden.length === 0 ? names : names.filter((name) => !hidden.includes(name));
   }
 
   function step(value, name) {

@@ -172,12 +172,29 @@ static bool second_time(uint8_t *room, int (*make)(void), const size_t bytes[FAT
     return made;
 }
 
+/* The static data but for the texts of the modules, which nothing changes and for which the stack has no room: what lies before them
+ * and what lies behind. */
+static size_t statics_bytes(void)
+{
+    return (size_t)(__heap_base - __global_base) - modules_bytes;
+}
+
+static void set_aside(uint8_t *statics)
+{
+    size_t before = (size_t)(modules_text() - __global_base);
+    memcpy(statics, __global_base, before);
+    memcpy(statics + before, modules_text() + modules_bytes, statics_bytes() - before);
+}
+
 /* As all static data and the heap were when they were set aside. No value may be held in a register across this, whatever the compiler
  * knows of names: hence the two barriers. */
-static void restore(const uint8_t *statics, size_t bytes, size_t memory_pages)
+static void restore(const uint8_t *statics, size_t memory_pages)
 {
+    uint8_t *text = (uint8_t *)modules_text();
+    size_t before = (size_t)(text - __global_base);
     __asm__ volatile("" ::: "memory");
-    memcpy(__global_base, statics, bytes);
+    memcpy(__global_base, statics, before);
+    memcpy(text + modules_bytes, statics + before, statics_bytes() - before);
     memset(__heap_base, 0, memory_pages * WASM_PAGE_BYTES - (size_t)__heap_base);
     __asm__ volatile("" ::: "memory");
 }
@@ -197,14 +214,14 @@ static bool wipe_rest(const uint8_t *from)
 
 enum made placement_make(int (*make)(void), int (*prepare)(void), int (*rehearse)(void))
 {
-    uint8_t room[BLOCKS_MAX], statics[__heap_base - __global_base];
+    uint8_t room[BLOCKS_MAX], statics[statics_bytes()];
     size_t bytes[FATES], memory_pages = __builtin_wasm_memory_size(0);
-    memcpy(statics, __global_base, sizeof(statics));
+    set_aside(statics);
     bool made = first_time(room, make, prepare, rehearse, bytes);
     if (__builtin_wasm_memory_size(0) != memory_pages)
         return MADE_TOO_LARGE;
     if (!made)
         return MADE_NOTHING;
-    restore(statics, sizeof(statics), memory_pages);
+    restore(statics, memory_pages);
     return second_time(room, make, bytes) && wipe_rest(slabs[CHANGES].end) ? MADE : MADE_NOTHING;
 }

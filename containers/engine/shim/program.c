@@ -4,7 +4,14 @@
  * and every old script stays a script.
  */
 #include "shim.h"
-#include "modules.h" /* generated from ../modules by the build script: MODULE_FILES, MODULE_NAMES */
+#include "modules.h" /* generated from ../modules by the build script: MODULE_TEXT, MODULE_FILES, MODULE_NAMES */
+
+const size_t modules_bytes = sizeof(MODULE_TEXT);
+
+const uint8_t *modules_text(void)
+{
+    return (const uint8_t *)MODULE_TEXT;
+}
 
 static JSAtom atom_value;
 static bool line_awaits; /* within one EVAL turn */
@@ -26,7 +33,7 @@ static JSModuleDef *import_own(JSContext *context, const char *name)
         return entries_module(context, name);
     for (size_t i = 0; i < sizeof(MODULE_FILES) / sizeof(MODULE_FILES[0]); i++)
         if (!strcmp(MODULE_FILES[i].name, name))
-            return compile_module(context, name, MODULE_FILES[i].source, MODULE_FILES[i].bytes);
+            return compile_module(context, name, MODULE_TEXT + MODULE_FILES[i].at, MODULE_FILES[i].bytes);
     JS_ThrowReferenceError(context, "cannot import '%s': there are " MODULE_NAMES, name);
     return NULL;
 }

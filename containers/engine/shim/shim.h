@@ -160,6 +160,9 @@ bool input_was_wrong(void);
 
 /* program.c and handlers.c: what each kind of turn evaluates or calls. JS_EXCEPTION: thrown. */
 int program_init(JSContext *context);
+/* The texts of the modules, one behind the other: static data that nothing changes. */
+extern const size_t modules_bytes;
+const uint8_t *modules_text(void);
 int handlers_init(JSContext *context);
 JSValue program_create(JSContext *context, Reader *input);
 JSValue program_load(JSContext *context, Reader *input);

@@ -95,6 +95,10 @@ same([a.email, Person.where("email", emails[0]).first() === b, Person.where("ema
 same(transact(() => { p.age = 21; return "done"; }), "done");
 fails(() => transact(() => { p.age = 22; Person.create({}); }), "ValidationError", "name is required");
 fails(() => transact(() => { p.age = 22; null.x; }, { retries: 5 }), "TypeError");
+fails(() => transact(5), "ValidationError", "transact(...) is to be given a function that does the work, not 5");
+for (const retries of [-1, 1.5, "3", null]) fails(() => transact(() => 1, { retries }), "ValidationError", "is to be given how often it may be done again");
+fails(() => transact(() => 1, { retry: 3 }), "ValidationError", 'knows no option "retry": there is retries');
+fails(() => transact(() => 1, 3), "ValidationError", "takes options such as { retries: 3 }, not 3");
 same([p.age, branches().length], [21, 0]);
 var tries = 0;
 fails(() => transact(() => { tries++; throw new data.ConflictError([{ model: "M", id: 1, field: "f", reason: "by hand" }]); }, { retries: 2 }), "ConflictError");

@@ -22,6 +22,9 @@ fails(() => Person.create({ name: "x", emial: "y" }), "ValidationError", "Person
 fails(() => Person.create({ age: 1 }), "ValidationError", "Person.name is required");
 fails(() => Person.create("x"), "ValidationError", "is created from an object");
 fails(() => Person.create({ name: "x", email: "e3" }), "UniqueError", "Person 3 has");
+for (const given of [5, null, undefined]) fails(() => p.update(given), "ValidationError", `Person is updated from an object of fields and values, not from ${given}`);
+fails(() => Person.delete(), "ValidationError", "Person is a model, and delete is asked of an instance or of a query: instance.delete(), Person.where(...).delete(), or Person.all().delete() for all of them");
+fails(() => Person.update({ age: 1 }), "ValidationError", "Person.all().update({ ... }) for all of them");
 fails(() => p.update({ name: "other", age: -5 }), "ValidationError", "Person.age");
 same([p.name, p.age, p.email, Object.keys(p), Person.count()], ["n1", 36, null, [], 29]);
 // ---
@@ -61,7 +64,7 @@ same([Ticket.create().number, Ticket.create().number, Ticket.create({ number: 9 
 // Several fields together may be unique.
 var Seat = model("Seat", { row: integer().required(), place: integer().required(), who: string() }, undefined, { unique: [["row", "place"]], index: [["who", "row"]] });
 for (let i = 0; i < 20; i++) Seat.create({ row: i % 4, place: i, who: `w${i % 3}` });
-same(fails(() => Seat.create({ row: 1, place: 5 }), "UniqueError", "Seat.row, place is unique, and Seat 6 has a list already").field, "row, place");
+same(fails(() => Seat.create({ row: 1, place: 5 }), "UniqueError", "Seat.row, place are unique together, and Seat 6 has row 1 and place 5 already: choose another value for one of them").field, "row, place");
 fails(() => { Seat.get(6).place = 1; }, "UniqueError", "Seat 2");
 same([Seat.where("row", 1).and("place", 5).explain().touches, Seat.where("who", "w1").and("row", ">", 1).explain().index], [1, "who, row"]);
 Seat.get(6).update({ row: 9, place: 1 });

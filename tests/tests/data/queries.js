@@ -114,7 +114,15 @@ fails(() => Person.where("age", "in", 5), "ValidationError", "in wants a list of
 fails(() => Person.where("age", "between", 5), "ValidationError", "between wants two values");
 fails(() => Person.where("name", "startsWith", 5), "ValidationError", "startsWith wants a text");
 fails(() => Person.where("name", "matches", "x"), "ValidationError", "a regular expression");
-fails(() => Person.limit(-1), "TypeError", "limit(...) wants a natural number, not -1");
-fails(() => Person.orderBy("age", "down"), "TypeError", 'the direction is "asc" or "desc"');
-fails(() => Person.orderBy("tags").toArray(), "SchemaError", "wants values that have an order");
+for (const [what, value] of [["limit", -1], ["limit", 1.5], ["limit", "3"], ["limit", NaN], ["offset", -1], ["offset", null]])
+  for (const rows of [Person.all(), Person.select("name"), Person.limit(9).orderBy("age")]) fails(() => rows[what](value), "ValidationError", `cannot be asked for ${what}(${typeof value === "string" ? JSON.stringify(value) : value}): give it a whole number, 0 or more`);
+same(fails(() => Person.orderBy("age", "down"), "ValidationError", 'Person.age cannot be ordered by "down": the direction is "asc" or "desc"').value, "down");
+fails(() => Person.orderBy("agee"), "NotFoundError", "Person.agee is no field");
+fails(() => Person.limit(3).orderBy("agee"), "NotFoundError", "Person.agee is no field");
+fails(() => Person.orderBy(5), "ValidationError", "Person cannot be ordered by 5: give orderBy the name of a field, a path, or a function");
+fails(() => Person.orderBy("tags"), "ValidationError", "Person.tags has no order");
+fails(() => Person.orderBy((p) => ({})).toArray(), "ValidationError", "Person cannot be ordered by a function, which is an object for one");
+fails(() => Person.each("x"), "ValidationError", 'Person cannot be asked for each("x"): give it a function');
+fails(() => Person.map(), "ValidationError", "Person cannot be asked for map(): give it a function");
+fails(() => Person.distinct("age"), "ValidationError", 'say of which fields by select(...) before, as select("city").distinct()');
 fails(() => Person.where(5), "ValidationError", "Person is asked by where(");

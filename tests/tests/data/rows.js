@@ -35,10 +35,44 @@ same(Person.groupBy("born", { n: "count" }).map((row) => [row.born.getTime(), ro
 same(Person.groupBy({ n: "count" }).toArray(), [{ n: 5 }]);
 same(Person.join("city").groupBy("city.name", { n: ["average", "person.age"] }).orderBy("city.name").orderBy("n").map((row) => row.n).toArray(), [25, 35.5]);
 // ---
-fails(() => Person.groupBy("age", { n: "median" }), "TypeError", 'there is no aggregate "median": there are count, members, sum, average, min, max');
+fails(() => Person.groupBy("age", { n: "median" }), "ValidationError", 'Person has no aggregate "median": there are count, members, sum, average, min, max');
 fails(() => Person.where("age", 1000).reduce((a, b) => a), "TypeError", "reduce of nothing");
 fails(() => Person.select("nam"), "NotFoundError", "Person.nam is no field");
-fails(() => Person.join(Order), "TypeError", "wants the fields that are to be equal");
+fails(() => Person.join(Order), "ValidationError", 'Person can be joined on fields that are to be equal: name them, as join(other, "field", "other field")');
+// What is asked of names that are not there, or of values that it cannot be asked of.
+fails(() => Person.select(), "ValidationError", "Person cannot be asked for select(): name the fields");
+fails(() => Person.select("name", 5), "ValidationError", "cannot be asked for select(...) of 5");
+fails(() => Person.groupBy("nam", { n: "count" }), "NotFoundError", "Person.nam is no field");
+fails(() => Person.groupBy("name", { n: ["max", "agee"] }), "NotFoundError", "Person.agee is no field");
+fails(() => Person.groupBy("name", { n: ["max", 5] }), "ValidationError", "cannot be asked for max of 5");
+fails(() => Person.groupBy("name", { n: "sum" }), "ValidationError", 'cannot be asked for sum of nothing: say of which field, as sum("age") or, in groupBy, ["sum", "age"]');
+fails(() => Person.sum(), "ValidationError", "cannot be asked for sum of nothing");
+same(fails(() => Person.sum("name"), "ValidationError", "Person.name is of type string, and sum adds numbers, all of one type: ask another field").field, "name");
+fails(() => Person.average("born"), "ValidationError", "Person.born is of type date, and average wants numbers");
+fails(() => Person.max("city"), "ValidationError", "Person.city is one(City), and max wants what has an order");
+fails(() => Person.sum((p) => p.name), "ValidationError", 'Person gives "a" for one, and sum adds numbers');
+fails(() => Person.sum((p) => p.age === 20 ? 1n : 1), "ValidationError", "gives 1n for one, and sum adds numbers, all of one type");
+fails(() => Person.map((p) => p.name).average(), "ValidationError", 'row gives "a" for one, and average wants numbers');
+fails(() => Person.min((p) => [p.age]), "ValidationError", "gives a list for one, and min wants what has an order");
+fails(() => Person.join("nobody"), "NotFoundError", "Person.nobody is no field");
+fails(() => Person.join("name"), "ValidationError", "Person.name is no relation, along which join(...) goes");
+fails(() => Person.join(5), "ValidationError", "Person cannot be joined with 5: give join the name of a relation, or a model or query");
+fails(() => Person.join("Order", "name", "who"), "ValidationError", "another model is given itself, not by its name");
+fails(() => Person.join(Order, "name", "whom"), "NotFoundError", "Order.whom is no field");
+fails(() => Person.join("city", { left: true }), "ValidationError", 'knows no option "left" of join(...): there are as, outer');
+fails(() => Person.join("city", { as: ["a"] }), "ValidationError", 'as is to be two names, as { as: ["person", "order"] }');
+// Rows that have names know them.
+fails(() => Person.select("name", "age").where("agee", 3), "NotFoundError", "row.agee is no column of these rows: there are name, age");
+fails(() => Person.select({ who: "name" }).limit(2).orderBy("name"), "NotFoundError", "row.name is no column of these rows: there are who");
+fails(() => Person.groupBy("age", { n: "count" }).where("m", ">", 1), "NotFoundError", "row.m is no column of these rows: there are age, n");
+fails(() => Person.join("city").select("person.nam"), "NotFoundError", "Person.nam is no field");
+fails(() => Person.join("city").where("town.name", "x"), "NotFoundError", "row.town.name is no column of these rows: there are person, city");
+fails(() => Person.join(Order, "name", "who").sum("order.costs"), "NotFoundError", "Order.costs is no field");
+same(Person.select("city").where("city.name", "x").count(), 2);
+same(Person.select("city.name").where("city.name", "x").orderBy("city.name").count(), 2);
+same(Person.map((p) => ({ a: p.age })).where("b", null).count(), 5);
+var Mayor = Person.extend("Mayor", { since: integer() });
+same(Person.join("city").where("person.since", null).count(), 4);
 // Nothing has run before somebody looks.
 var looked = 0;
 var rows = Person.map((p) => { looked++; return p.name; }).filter((name) => name !== "a").limit(2);
@@ -51,6 +85,7 @@ var shown = (value, depth = 0) => value[Symbol.for("everturn.show")](depth, (eac
 same(shown(Person.where("age", ">", 30).select("name", "age")), "name  age\ne     41");
 same(shown(Person.where("age", 20)), "id  name  age  city    born                      debt\n2   b     20   City 1  1970-01-01T00:00:00.001Z  1");
 same([shown(Person.where("age", 7)), shown(Person.get(2), 1), shown(Person.get(2))], ["nothing", "Person 2", "Person 2 name,age,city,born,debt"]);
+same([...Person.fields.values()].slice(0, 3).map((field) => shown(field)), ["Person.name string", "Person.age integer", "Person.city one(City) onDelete null, inverse City.people"]);
 same(shown(City), "model City, version 1, 3 instances\n  name    string\n  people  many(Person)  inverse Person.city");
 same(shown(Person).split("\n")[3], "  city  one(City)  onDelete null, inverse City.people");
 // ---

@@ -38,16 +38,6 @@ same(new Map(Object.entries(t.prices)).get("a"), 1);
 t.prices = new Map([["b", 2]]);
 same(t.prices, { b: 2 });
 // ---
-fails(() => model("X", { a: 5 }), "TypeError", "X.a is to be a type, as string()");
-fails(() => model("X", { a: string().with({ uniqe: true }) }), "TypeError", 'there is no rule "uniqe"');
-fails(() => model("X", { a: list(string().unique()) }), "TypeError", "cannot have unique()");
-fails(() => model("X", { delete: string() }), "SchemaError", "X.delete is a name that every instance has already");
-fails(() => model("no name", {}), "TypeError", "a name is to be like Person");
-fails(() => model("X", { a: string() }, { a() {} }), "SchemaError", "X.a is a field and a method");
-fails(() => model("X", {}, undefined, { indexes: [] }), "SchemaError", 'knows no option "indexes"');
-fails(() => model("X", {}, undefined, { index: [["b"]] }), "SchemaError", "X.b is to be in an index, and is no field");
-fails(() => enumeration(), "TypeError", "needs the values");
-fails(() => string().pattern("x"), "TypeError", "a regular expression");
 same(models().map((each) => each.name), ["T"]);
 // ---
 // What has no order cannot stand in an ordered index; it may be unique.

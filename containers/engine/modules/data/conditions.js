@@ -1,5 +1,5 @@
 // Conditions: what `where`, `and`, `or` and `not` were given, as trees of {all}, {any}, {not} and leaves {path, op, value, test}.
-import { NotFoundError, ValidationError, show } from "everturn:data/errors";
+import { NotFoundError, ValidationError, ownerOf, show } from "everturn:data/errors";
 import { compare } from "everturn:data/order";
 import { readerOf } from "everturn:data/paths";
 import { ID, isInstance } from "everturn:data/slots";
@@ -64,9 +64,6 @@ export function condition(given, rows) {
   if (!op) throw new ValidationError(ownerOf(rows), first, name, `cannot be asked for by ${show(name)}, which is no operator: use one of ${OPERATORS.join(", ")}, or give a function that looks at the value`);
   return leaf(first, op, op === "between" && given.length === 4 ? [given[2], given[3]] : given[2], rows);
 }
-
-// Whom an error names: the model that is asked, or rows of any kind.
-const ownerOf = (rows) => (rows.model ?? rows).name ?? "row";
 
 export function all(conditions) {
   const flat = conditions.flatMap((each) => each.all ?? [each]);

@@ -1,9 +1,14 @@
 // The errors of everturn:data. Each says what is wrong, where, and what to do; the fields are for programs.
 
-import { isInstance, label } from "everturn:data/slots";
+import { KIND, isInstance, label } from "everturn:data/slots";
 
 function where(model, field) {
   return field ? `${model}.${field}` : model;
+}
+
+// What a message begins with; without a model it is the reason alone.
+function told(model, field, reason) {
+  return model ? `${where(model, field)} ${reason}` : reason;
 }
 
 export function show(value) {
@@ -13,6 +18,8 @@ export function show(value) {
   if (typeof value === "function") return "a function";
   if (typeof value === "symbol") return "a symbol";
   if (Array.isArray(value)) return "a list";
+  if (value instanceof RegExp) return String(value);
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
   if (isInstance(value)) return label(value);
   if (value !== null && typeof value === "object") return "an object";
   return String(value);
@@ -32,14 +39,23 @@ class DataError extends Error {
 // A value that a field does not take.
 export class ValidationError extends DataError {
   constructor(model, field, value, reason) {
-    super(`${where(model, field)} ${reason}`, { model, field, value, reason });
+    super(told(model, field, reason), { model, field, value, reason });
   }
 }
 
-// A value that must be unique and is not. `holder` is the instance that has it.
+// The values of several fields, for people: row 1 and place 5.
+export function showAll(names, values) {
+  const each = names.map((name, at) => `${name} ${show(values[at])}`);
+  return each.length < 2 ? each.join() : `${each.slice(0, -1).join(", ")} and ${each.at(-1)}`;
+}
+
+// A value, or several together, that must be unique and are not. `holder` is the instance that has them.
 export class UniqueError extends DataError {
-  constructor(model, field, value, holder, owner) {
-    const reason = `is unique, and ${owner} has ${show(value)} already: choose another value, or change that instance first`;
+  constructor(model, names, values, holder, owner) {
+    const isOne = names.length === 1, field = names.join(", "), value = isOne ? values[0] : values;
+    const reason = isOne
+      ? `is unique, and ${owner} has ${show(value)} already: choose another value, or change that instance first`
+      : `are unique together, and ${owner} has ${showAll(names, values)} already: choose another value for one of them, or change that instance first`;
     super(`${where(model, field)} ${reason}`, { model, field, value, reason });
     this.holder = holder;
   }
@@ -58,7 +74,7 @@ export { DataReferenceError as ReferenceError };
 // A field, a model, an instance or a branch that is not there, or not any more.
 export class NotFoundError extends DataError {
   constructor(model, field, value, reason) {
-    super(model ? `${where(model, field)} ${reason}` : reason, { model, field, value, reason });
+    super(told(model, field, reason), { model, field, value, reason });
   }
 }
 
@@ -76,8 +92,26 @@ export class ConflictError extends DataError {
 
 // A definition that makes no sense, or that the instances there are do not fit. `violations` are the first offenders.
 export class SchemaError extends DataError {
-  constructor(model, field, reason, violations = []) {
-    super(`${where(model, field)} ${reason}`, { model, field, reason });
+  constructor(model, field, reason, violations = [], value) {
+    super(told(model, field, reason), { model, field, value, reason });
     this.violations = violations;
   }
+}
+
+// What a query or rows are asked in a way that makes no sense. `rows` are those that are asked.
+export function misused(rows, field, value, reason) {
+  return new ValidationError(ownerOf(rows), field, value, reason);
+}
+
+// Whom an error names: the model that is asked, or rows of any kind.
+export const ownerOf = (rows) => (rows[KIND]?.model ?? rows.model ?? rows).name ?? "row";
+
+export function checkWhole(rows, what, value) {
+  if (!Number.isSafeInteger(value) || value < 0) throw misused(rows, null, value, `cannot be asked for ${what}(${show(value)}): give it a whole number, 0 or more`);
+  return value;
+}
+
+export function checkFunction(rows, what, value) {
+  if (typeof value !== "function") throw misused(rows, null, value, `cannot be asked for ${what}(${value === undefined ? "" : show(value)}): give it a function`);
+  return value;
 }

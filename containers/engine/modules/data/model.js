@@ -117,9 +117,10 @@ export class Model {
   }
 
   // Changes several fields at once, or none.
-  update(instance, values) {
+  updateOne(instance, values) {
     this.checkChanging();
     if (!isLive(instance)) throw this.#gone(instance, null);
+    if (values === null || typeof values !== "object") throw new ValidationError(this.name, null, values, `is updated from an object of fields and values, not from ${show(values)}`);
     this.#checkNames(values);
     const stored = new Map(), relations = [];
     for (const [name, value] of Object.entries(values)) {
@@ -134,9 +135,14 @@ export class Model {
       for (const [field, value] of relations) this.change(instance, field, value);
     });
   }
-  updateAll(instances, values) { atomically(() => instances.forEach((instance) => instance[MODEL].update(instance, values))); }
+  updateAll(instances, values) { atomically(() => instances.forEach((instance) => instance[MODEL].updateOne(instance, values))); }
 
-  delete(instance) { this.deleteAll([instance]); }
+  // Of a model as a whole neither is asked by mistake.
+  delete() { throw this.#whole("delete", "delete()"); }
+  update(values) { throw this.#whole("update", "update({ ... })", values); }
+  #whole(what, call, value) {
+    return new ValidationError(this.name, null, value, `is a model, and ${what} is asked of an instance or of a query: instance.${call}, ${this.name}.where(...).${call}, or ${this.name}.all().${call} for all of them`);
+  }
   deleteAll(instances) {
     const doomed = new Set();
     for (const instance of instances) {
@@ -183,8 +189,11 @@ export class Model {
       });
       const holder = index.holder(keys);
       if (!holder || holder === instance) continue;
-      const values = index.fields.map((field) => changed?.has(field) ? give(field.type, changed.get(field)) : instance[field.name]);
-      throw new UniqueError(this.name, index.name, values.length === 1 ? values[0] : values, holder, label(holder));
+      const values = index.fields.map((field) => {
+        const stored = changed?.has(field) ? changed.get(field) : instance[field.slot] ?? null;
+        return field.kind === "one" ? stored : give(field.type, stored);
+      });
+      throw new UniqueError(this.name, index.fields.map((field) => field.name), values, holder, label(holder));
     }
   }
 
@@ -250,8 +259,8 @@ export const GUARDED = Object.create(new Proxy(Object.prototype, {
   },
 }));
 const OF_INSTANCES = {
-  delete() { this[MODEL].delete(this); },
-  update(values) { this[MODEL].update(this, values); return this; },
+  delete() { this[MODEL].deleteAll([this]); },
+  update(values) { this[MODEL].updateOne(this, values); return this; },
   // Its fields, with references as ids.
   toJSON() { return plainOf(this, "json"); },
   // The same in a message, which carries bytes and BigInts as they are.

@@ -1,5 +1,6 @@
 // Paths: `age`, `employer.name`, and how what they name is read.
 import { plainKey, unknownField } from "everturn:data/conditions";
+import { NotFoundError } from "everturn:data/errors";
 import { ID, isInstance } from "everturn:data/slots";
 import { keyOf } from "everturn:data/slots";
 
@@ -24,7 +25,7 @@ function makeReader(model, path) {
 
 // A field of another model: its values are compared like its own, but no index of the query's model is on it.
 function detached(field) {
-  return { kind: field.kind, spec: field.spec, key: field.key, name: field.name };
+  return { kind: field.kind, spec: field.spec, key: field.key, name: field.name, target: field.target };
 }
 
 function simple(model, name) {
@@ -40,10 +41,29 @@ function plain(model, path) {
   return { read, keyOf: (row) => plainKey(read(row)), field: null, owner: model.name };
 }
 
-// The same for rows, whose names nobody has declared.
-export function readerOfRows(path) {
+// The same for rows, of which `kind` tells what is known (rows.js).
+export function readerOfRows(kind, path) {
+  if (kind?.model) return readerOf(kind.model, path);
+  checkPath(kind, path);
   const read = dig(path);
   return { read, keyOf: (row) => plainKey(read(row)), field: null, owner: "row" };
+}
+
+// That there can be something under a path, as far as that is known.
+function checkPath(kind, path) {
+  if (kind === null) return;
+  const dot = path.indexOf("."), first = dot < 0 ? path : path.slice(0, dot);
+  if (kind.model) return checkKin(kind.model, path, first);
+  if (kind.names.has(path)) return;
+  if (!kind.names.has(first)) throw new NotFoundError("row", path, undefined, `is no column of these rows: there are ${[...kind.names.keys()].join(", ") || "none"}`);
+  if (dot >= 0) checkPath(kind.names.get(first), path.slice(dot + 1));
+}
+
+// What a model does not have, one that extends it may.
+function checkKin(model, path, first) {
+  if (first in model.prototype) return;
+  const parts = (model) => [...model.parts].flatMap((part) => [part, ...parts(part)]);
+  if (!parts(model).some((part) => first in part.prototype)) readerOf(model, path);
 }
 
 function dig(path) {

@@ -2,10 +2,11 @@
 // Without orderBy instances come in the order of the way that was taken, which `explain` tells: that of their ids on a scan.
 import { all, condition, either, keyed, negated, textOf } from "everturn:data/conditions";
 import { Cursor, ListCursor } from "everturn:data/cursor";
+import { checkFunction, checkWhole } from "everturn:data/errors";
 import { readerOf } from "everturn:data/paths";
 import { copy } from "everturn:data/entries";
 import { known, plan } from "everturn:data/planner";
-import { Rows, joined, lower, orderKey, sort } from "everturn:data/rows";
+import { Rows, checkDistinct, joined, lower, orderKey, sort } from "everturn:data/rows";
 import { MODEL } from "everturn:data/slots";
 
 const NOTHING = { condition: null, order: Object.freeze([]), limit: Infinity, offset: 0, source: null };
@@ -53,22 +54,23 @@ export class Query extends Rows {
   // Only those of a collection: {name, size(), has(instance), walk()}.
   within(source) { return this.#with({ source }); }
   orderBy(path, direction = "asc") {
-    if (this.#isCut) return this.#rows().orderBy(path, direction);
-    return this.#with({ order: [...this[PARTS].order, orderKey(path, direction, (path) => this.reader(path))] });
+    if (this.#isCut) return this.#asRows().orderBy(path, direction);
+    return this.#with({ order: [...this[PARTS].order, orderKey(this, path, direction)] });
   }
-  limit(most) { return this.#with({ limit: Math.min(this[PARTS].limit, natural("limit", most)) }); }
+  limit(most) { return this.#with({ limit: Math.min(this[PARTS].limit, checkWhole(this, "limit", most)) }); }
   offset(skipped) {
-    natural("offset", skipped);
+    checkWhole(this, "offset", skipped);
     return this.#with({ offset: this[PARTS].offset + skipped, limit: this[PARTS].limit - skipped < 0 ? 0 : this[PARTS].limit - skipped });
   }
-  distinct() { return this; }
+  distinct(...given) {
+    checkDistinct(this, given);
+    return this;
+  }
   groupBy(...given) { return this.#asRows().groupBy(...given); }
   select(...wanted) { return this.#asRows().select(...wanted); }
   join(what, ...on) { return joined(this.#asRows(), what, on, lower(this.model.name)); }
   #asRows() {
-    const rows = this.#rows();
-    rows.reader = (path) => this.reader(path);
-    return rows;
+    return this.#rows().are({ model: this.model });
   }
 
   [Symbol.iterator]() {
@@ -134,6 +136,7 @@ export class Query extends Rows {
     return n;
   }
   each(work) {
+    checkFunction(this, "each", work);
     const cursor = this[Symbol.iterator]();
     try {
       for (let instance; (instance = cursor.take()) !== null;) work(instance);
@@ -190,11 +193,6 @@ function restOf(condition, served) {
   if (served.length === 1 && served[0] === condition) return null;
   const left = (condition.all ?? [condition]).filter((each) => !served.includes(each));
   return left.length === 0 ? null : all(left);
-}
-
-function natural(what, value) {
-  if (!Number.isInteger(value) || value < 0) throw new TypeError(`${what}(...) wants a natural number, not ${String(value)}`);
-  return value;
 }
 
 export { MODEL };

@@ -7,16 +7,11 @@ import { atomically, link, set, unlink } from "everturn:data/store";
 const ON_DELETE = ["restrict", "null", "cascade"];
 const OPTIONS = ["inverse", "onDelete", "required", "was"];
 
+// What is wrong with it is kept until a model says where it stands (`relationFault`), so that the error can name the place.
 export class Relation {
   constructor(kind, target, options = {}) {
-    for (const name of Object.keys(options))
-      if (!OPTIONS.includes(name)) throw new TypeError(`${kind}(...): there is no option "${name}": there are ${OPTIONS.join(", ")}`);
-    if (options.onDelete !== undefined && !ON_DELETE.includes(options.onDelete))
-      throw new TypeError(`${kind}(...): onDelete is to be one of ${ON_DELETE.map(show).join(", ")}, not ${show(options.onDelete)}`);
-    if (kind === "many" && options.required) throw new TypeError("many(...) cannot be required: there may be none");
     this.kind = kind;
-    this.target = typeof target === "string" ? target : target?.name;
-    if (typeof this.target !== "string") throw new TypeError(`${kind}(...) wants a model or its name, not ${show(target)}`);
+    this.target = typeof target === "string" ? target : target?.name ?? target;
     this.options = options;
   }
 
@@ -26,6 +21,23 @@ export class Relation {
     const { inverse = "", onDelete = "", required = false } = this.options;
     return `${this.kind}(${this.target}) ${inverse} ${onDelete} ${required}`;
   }
+}
+
+// What makes no sense in a relation's definition by itself: {value, reason}; null if nothing does.
+export function relationFault({ kind, target, options }) {
+  const fault = (value, reason) => ({ value, reason });
+  if (typeof target !== "string" || target === "") return fault(target, `is ${kind}(...) of no model: give it a model or its name, as ${kind}("Person") does`);
+  if (options === null || typeof options !== "object" || Array.isArray(options)) return fault(options, `is given ${show(options)} where options are to stand, as ${kind}(${show(target)}, { inverse: "field" }) does`);
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  if (unknown !== undefined) return fault(options[unknown], `says ${unknown}, and there is no such option of ${kind}(...): there are ${OPTIONS.join(", ")}`);
+  const { inverse, onDelete, required, was } = options;
+  if (inverse !== undefined && (typeof inverse !== "string" || inverse === "")) return fault(inverse, `says inverse: ${show(inverse)}: give it the name of the field of ${target} that is the other side`);
+  if (onDelete !== undefined && !ON_DELETE.includes(onDelete)) return fault(onDelete, `says onDelete: ${show(onDelete)}: there are ${ON_DELETE.map(show).join(", ")}`);
+  if (required !== undefined && typeof required !== "boolean") return fault(required, `says required: ${show(required)}: give it true or false`);
+  if (was !== undefined && typeof was !== "string") return fault(was, `says was: ${show(was)}: give it the name that the field had`);
+  if (kind === "many" && required) return fault(required, "says required, which many(...) cannot be, for there may be none: leave it out, or ask in check(...) of another field");
+  if (required && onDelete === "null") return fault(onDelete, 'is required, so it cannot become null on a deletion: say onDelete: "restrict" or "cascade"');
+  return null;
 }
 
 export const one = (target, options) => new Relation("one", target, options);

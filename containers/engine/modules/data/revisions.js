@@ -2,7 +2,7 @@
 //
 // A branch is its log. `in` puts the log on top of what is there now, runs, and takes it off again, so that queries and indexes need
 // not know of branches at all.
-import { ConflictError, NotFoundError } from "everturn:data/errors";
+import { ConflictError, NotFoundError, ValidationError, show } from "everturn:data/errors";
 import { REMOVED, Revision, apply, atomically, base, cursors, now, settleCursors, takeBack, touch, unapply } from "everturn:data/store";
 import { bagMembers } from "everturn:data/bags";
 import { ID, MODEL, isLive, label } from "everturn:data/slots";
@@ -30,6 +30,7 @@ export class Branch {
   // Runs `work` with this branch as what everybody sees. If it throws, what it changed is taken back.
   in(work) {
     this.#check();
+    checkWork("in", work);
     const before = now.revision;
     try {
       travel(this.#revision);
@@ -292,13 +293,28 @@ function findReferrers(instance, fresh, gone, log, found) {
   }
 }
 
+function checkWork(what, work) {
+  if (typeof work !== "function") throw new ValidationError(null, null, work, `${what}(...) is to be given a function that does the work, not ${show(work)}`);
+}
+
+function checkOptions(options) {
+  if (options === null || typeof options !== "object") throw new ValidationError(null, null, options, `transact(work, options) takes options such as { retries: 3 }, not ${show(options)}`);
+  const unknown = Object.keys(options).find((name) => name !== "retries"), { retries } = options;
+  if (unknown !== undefined) throw new ValidationError(null, unknown, options[unknown], `transact(work, options) knows no option ${show(unknown)}: there is retries`);
+  if (retries !== undefined && retries !== Infinity && !(Number.isSafeInteger(retries) && retries >= 0))
+    throw new ValidationError(null, "retries", retries, `transact(work, { retries }) is to be given how often it may be done again, a whole number, 0 or more, not ${show(retries)}`);
+  return options;
+}
+
 function isPromise(value) {
   return value !== null && typeof value === "object" && typeof value.then === "function";
 }
 
 // Runs `work(branch)` in a branch and commits it; all or nothing. Where `work` gives a promise, what it does after its first
 // `await` belongs into `branch.in(...)`. On a conflict, and on nothing else, it is done again in a new branch.
-export function transact(work, { retries = 0 } = {}) {
+export function transact(work, options = {}) {
+  checkWork("transact", work);
+  const { retries = 0 } = checkOptions(options);
   for (let attempt = 0; ; attempt++) {
     const made = branch();
     try {

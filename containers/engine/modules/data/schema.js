@@ -3,7 +3,7 @@
 // 1. Nothing that a program can see changes before all instances have been looked at and fit.
 // 2. A large model is gone through in turns of its own; it can be read meanwhile, and, where only indexes come, also written.
 // 3. A field whose values change gets a slot of its own, filled beside the old one.
-import { SchemaError, show } from "everturn:data/errors";
+import { SchemaError, show, showAll } from "everturn:data/errors";
 import { ModelField, adoptMethods, defineAccessor, findField, indexesOf, registry, unbind } from "everturn:data/define";
 import { Mismatch, give } from "everturn:data/types";
 import { accept, defaultOf } from "everturn:data/field";
@@ -291,8 +291,15 @@ class Migration {
   #enter(index, instance) {
     const keys = index.fields.map((field) => keyOf(field, instance));
     const holder = index.isUnique ? index.holder(keys) : undefined;
-    if (holder && holder !== instance) this.#violate(instance, index.name, keys.length === 1 ? keys[0] : keys, `would be unique, and ${label(holder)} has ${show(keys.length === 1 ? keys[0] : keys)} too`);
+    if (holder && holder !== instance) this.#taken(instance, index, holder);
     else index.add(instance);
+  }
+
+  #taken(instance, index, holder) {
+    const names = index.fields.map((field) => field.name);
+    const values = index.fields.map((field) => field.kind === "one" ? instance[field.slot] ?? null : give(field.type, instance[field.slot] ?? null));
+    if (names.length === 1) this.#violate(instance, index.name, values[0], `would be unique, and ${label(holder)} has ${show(values[0])} too`);
+    else this.#violate(instance, index.name, values, `would be unique together, and ${label(holder)} has ${showAll(names, values)} too`);
   }
 
   #violate(instance, field, value, reason) {

@@ -1,14 +1,28 @@
 // How the shell shows instances, models and what queries find.
-import { Model } from "everturn:data/model";
-import { GUARDED } from "everturn:data/model";
+import { ModelField } from "everturn:data/define";
+import { Field } from "everturn:data/field";
+import { GUARDED, Model } from "everturn:data/model";
 import { bagSize } from "everturn:data/bags";
-import { Many } from "everturn:data/relations";
+import { Many, Relation } from "everturn:data/relations";
 import { Query } from "everturn:data/query";
+import { Branch } from "everturn:data/revisions";
 import { Rows } from "everturn:data/rows";
 import { ID, MODEL, isInstance, label } from "everturn:data/slots";
 
 const SHOWN = Symbol.for("everturn.show");
 const ROWS = 20, WIDTH = 40;
+
+// What this module's parts need of each other is not completed at the prompt (prelude/names.js).
+const HIDDEN = Symbol.for("everturn.hidden");
+const INTERNAL = [
+  [Model, "registry extent parts own declared ownIndexes indexes compounds values relations references readers byField migration lastChange template prototype methods " +
+    "blank slots change checkChanging indexesOf incoming acceptValue reader unknown holds delete deleteAll update updateOne updateAll"],
+  [Rows, "model condition reader having isIndexedBy within reduceCount keys unsorted are isKnown"],
+  [Field, "type rules fault plain signature"],
+  [Relation, "kind target options signature"],
+  [Branch, "inAndCommit"],
+];
+for (const [{ prototype }, names] of INTERNAL) Object.defineProperty(prototype, HIDDEN, { value: names, configurable: true });
 
 function define(target, show) {
   Object.defineProperty(target, SHOWN, { value: show, configurable: true });
@@ -35,6 +49,16 @@ function collection(size, target) {
 define(Model.prototype, function (depth) { return depth > 0 ? `model ${this.name}` : schemaOf(this); });
 define(Query.prototype, function (depth) { return depth > 0 ? `a query of ${this.model.name}` : tableOf(this.limit(ROWS + 1).toArray()); });
 define(Many.prototype, function (depth) { return depth > 0 ? `<${this.size}>` : tableOf(this.limit(ROWS + 1).toArray()); });
+define(ModelField.prototype, function () { return `${this.model.name}.${this.name} ${wordsOf(this.model, this).join(" ")}`.trimEnd(); });
+define(Field.prototype, function () { return [this.type.name, wordsOfRules(this)].join(" ").trimEnd(); });
+define(Relation.prototype, function () { 
+  const words = Object.entries(this.options).map(([name, value]) => value === true ? name : `${name} ${text(value)}`);
+  return [`${this.kind}(${this.target})`, words.join(", ")].join(" ").trimEnd();
+});
+define(Branch.prototype, function () {
+  const { length } = this.changes();
+  return `a branch, ${this.state}, with ${length} change${length === 1 ? "" : "s"}`;
+});
 define(Rows.prototype, function (depth) { return depth > 0 ? "rows" : tableOf(this.limit(ROWS + 1).toArray()); });
 
 // A model's fields, one a line.
@@ -51,9 +75,12 @@ function wordsOf(model, field) {
     const words = [options.required ? "required" : "", field.kind === "one" ? `onDelete ${field.onDelete}` : "", field.inverse && !field.inverse.isHidden ? `inverse ${target}.${field.inverse.name}` : ""];
     return [`${field.kind}(${target})`, words.filter((word) => word).join(", ")];
   }
-  const { type, rules } = field.spec;
+  return [field.spec.type.name, wordsOfRules(field.spec)];
+}
+
+function wordsOfRules({ rules }) {
   const words = Object.keys(rules).filter((rule) => rules[rule] !== undefined && rule !== "was" && rule !== "migrate");
-  return [type.name, words.map((rule) => ["min", "max", "default", "pattern"].includes(rule) && typeof rules[rule] !== "function" ? `${rule} ${text(rules[rule])}` : rule).join(", ")];
+  return words.map((rule) => ["min", "max", "default", "pattern"].includes(rule) && typeof rules[rule] !== "function" ? `${rule} ${text(rules[rule])}` : rule).join(", ");
 }
 
 export function tableOf(rows) {
@@ -78,7 +105,7 @@ function text(value) {
   if (isInstance(value)) return label(value);
   if (value instanceof Date) return value.toISOString();
   if (typeof value === "object" && SHOWN in value) return value[SHOWN](1);
-  const whole = typeof value === "object" && !(value instanceof RegExp) ? JSON.stringify(value, (_, each) => typeof each === "bigint" ? String(each) : each) : String(value);
+  const whole = Array.isArray(value) && value.some(isInstance) ? `[${value.slice(0, WIDTH).map(text).join(", ")}]` : typeof value === "object" && !(value instanceof RegExp) ? JSON.stringify(value, (_, each) => typeof each === "bigint" ? String(each) : each) : String(value);
   const line = whole.replace(/[\r\n\t]+/g, " ");
   return line.length > WIDTH ? line.slice(0, WIDTH - 3) + "..." : line;
 }

@@ -2,6 +2,8 @@
 
 export const ID = Symbol("id");
 export const MODEL = Symbol("model");
+// What rows tell of themselves (rows.js).
+export const KIND = Symbol("kind");
 
 // Whether it is one of the instances that there are, in the revision that is current.
 export function isLive(instance) {
