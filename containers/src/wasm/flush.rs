@@ -51,7 +51,7 @@ pub(crate) fn heap_node(
         Some(flushed) => PageTree { root: flushed.tree, bytes: flushed.bytes },
         None => image_tree(program, blocks)?,
     };
-    let journal = Journal::of(journal);
+    let journal = Journal::of(journal, header.bytes)?;
     let source = Committed::new(&journal, state, &program.image);
     let tree = update(program, base, header.bytes, &changed, &source, blocks)?;
     notes.put(FLUSHED, encode(&Flushed { tree, bytes: header.bytes, journal: newest })?);

@@ -17,6 +17,7 @@
 mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
 use everturn_dag::{Cid, Ipld, NodeError, StoreError};
 use everturn_exo_interface::{ExoError, StateReader, StateWriter};
@@ -29,16 +30,18 @@ pub(crate) use journal::{Journal, entries};
 
 /// The journal is kept up to this size at least, in bytes.
 const JOURNAL_BYTES: usize = 64 << 10;
-/// And at most up to this size, so that a page can be read in bounded time; that of a large heap up to a sixteenth of it, since
+/// And at most up to this size, so that a page can be read in bounded time; that of a large heap up to an eighth of it, since
 /// random writes touch each of its pages seldom, and one is written whole for every time that it drops out of the journal.
 const JOURNAL_BYTES_MAX: usize = 1 << 20;
-const JOURNAL_OF_HEAP: u64 = 16;
+const JOURNAL_OF_HEAP: u64 = 8;
 /// The journal of no heap is larger.
 const JOURNAL_BYTES_MOST: usize = 32 << 20;
 /// A consolidation lets this part of the journal go.
 const CONSOLIDATED_PART: usize = 8;
 /// Pages whose consolidation numbers share a row.
 const GROUP_PAGES: u32 = 256;
+/// Bytes that a memory of 32-bit addresses has at most.
+const HEAP_BYTES_MOST: u64 = 4 << 30;
 /// The dag-cbor of a list without items.
 const EMPTY_LIST: u8 = 0x80;
 
@@ -184,7 +187,8 @@ pub(crate) struct Rows {
     written: Option<Header>,
     next: u64,
     pub(crate) journal: Journal,
-    consolidated: BTreeMap<PageIndex, u64>,
+    /// The journal number at which the row of each page was written last, and one, by page.
+    consolidated: Vec<Option<NonZeroU64>>,
 }
 
 /// How large a heap's journal may grow.
@@ -216,12 +220,18 @@ impl Rows {
     /// Reads a container's state into a fresh heap.
     pub(crate) fn load(state: &dyn StateReader, heap: &mut Heap) -> Result<Rows, ExoError> {
         let header = header(state)?;
-        let journal = Journal::of(entries(state)?);
+        let journal = Journal::of(entries(state)?, header.bytes)?;
         let flushed = flushed(state)?.map_or(0, |flushed| flushed.journal + 1);
-        let consolidated = consolidated(state)?;
-        let oldest = consolidated.values().max().map_or(0, |number| number + 1).max(flushed);
+        let numbers = consolidated(state)?;
+        let oldest = numbers.values().max().map_or(0, |number| number + 1).max(flushed);
         let next = journal.newest().map_or(oldest, |number| number + 1);
-        let rows = Rows { written: Some(header.clone()), next, journal, consolidated };
+        let mut rows = Rows { written: Some(header.clone()), next, journal, consolidated: Vec::new() };
+        for (page, number) in numbers {
+            if page.offset() >= header.bytes.min(HEAP_BYTES_MOST) {
+                return Err(damaged("a consolidated page lies behind the heap's end").into());
+            }
+            rows.note_consolidated(page, number);
+        }
         let image = heap.image().clone();
         let loaded = heap.load(header.bytes, |loader| rows.fill(state, &image, loader));
         loaded.map_err(|error| error.0)?;
@@ -299,8 +309,7 @@ impl Rows {
         let mut pages = BTreeSet::new();
         while self.journal.bytes() > bytes_max {
             let Some(oldest) = self.journal.take_oldest() else { break };
-            let is_older =
-                |page: &PageIndex| self.consolidated.get(page).is_none_or(|at| *at < oldest.number);
+            let is_older = |page: &PageIndex| self.consolidated_at(*page).is_none_or(|at| at < oldest.number);
             pages.extend(oldest.pages.iter().copied().filter(is_older));
             if oldest.number != newest {
                 state.delete(&numbered_key(JOURNAL, oldest.number));
@@ -314,7 +323,7 @@ impl Rows {
             } else {
                 state.put(&page_key(*page), bytes.to_vec());
             }
-            self.consolidated.insert(*page, newest);
+            self.note_consolidated(*page, newest);
         }
         self.write_groups(&pages, state);
         Ok(())
@@ -325,16 +334,29 @@ impl Rows {
         self.journal.forget_read();
     }
 
+    /// The journal number at which a page's row was written last.
+    fn consolidated_at(&self, page: PageIndex) -> Option<u64> {
+        Some(self.consolidated.get(page.0 as usize)?.as_ref()?.get() - 1)
+    }
+
+    fn note_consolidated(&mut self, page: PageIndex, number: u64) {
+        let slot = page.0 as usize;
+        if slot >= self.consolidated.len() {
+            self.consolidated.resize(slot + 1, None);
+        }
+        self.consolidated[slot] = NonZeroU64::new(number + 1);
+    }
+
     fn write_groups(&self, pages: &BTreeSet<PageIndex>, state: &mut dyn StateWriter) {
         let groups: BTreeSet<u32> = pages.iter().map(|page| page.0 / GROUP_PAGES).collect();
         for group in groups {
             let first = group * GROUP_PAGES;
             let mut list = Vec::new();
-            for (page, number) in
-                self.consolidated.range(PageIndex(first)..=PageIndex(first + (GROUP_PAGES - 1)))
-            {
-                list.push((page.0 - first) as u8);
-                list.extend_from_slice(&number.to_be_bytes());
+            for slot in 0..GROUP_PAGES {
+                if let Some(number) = self.consolidated_at(PageIndex(first + slot)) {
+                    list.push(slot as u8);
+                    list.extend_from_slice(&number.to_be_bytes());
+                }
             }
             state.put(&[&[CONSOLIDATED][..], &group.to_be_bytes()].concat(), list);
         }
@@ -342,6 +364,6 @@ impl Rows {
 
     /// Memory that this takes, roughly, in bytes.
     pub(crate) fn bookkeeping_bytes(&self) -> usize {
-        size_of::<Self>() + self.journal.bookkeeping_bytes() + 32 * self.consolidated.len()
+        size_of::<Self>() + self.journal.bookkeeping_bytes() + size_of_val(&*self.consolidated)
     }
 }

@@ -4,13 +4,13 @@
 //! once, and then they stay until that is no longer likely.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use everturn_dag::StoreError;
 use everturn_exo_interface::StateReader;
 use everturn_heap::{Changes, PageIndex};
 
-use super::{JOURNAL, damaged, parse_number};
+use super::{HEAP_BYTES_MOST, JOURNAL, damaged, parse_number};
 
 /// One commit's changes.
 #[derive(Debug)]
@@ -47,29 +47,41 @@ pub(super) struct Noted {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     noted: VecDeque<Noted>,
-    /// How many entries touch each page.
-    pages: BTreeMap<PageIndex, u32>,
+    /// How many entries touch each page, by page: a change looks up one, and a large heap has many that no cache has.
+    touching: Vec<u32>,
+    /// How many pages are touched.
+    pages: usize,
     bytes: usize,
     /// The entries as they were when a page was asked for. What came later touches only pages that memory keeps.
     read: OnceCell<Vec<Entry>>,
 }
 
 impl Journal {
-    /// A journal that was read.
-    pub(crate) fn of(entries: Vec<Entry>) -> Journal {
+    /// A journal that was read, of a heap of so many bytes.
+    pub(crate) fn of(entries: Vec<Entry>, heap_bytes: u64) -> Result<Journal, StoreError> {
         let mut journal = Journal::default();
         for entry in &entries {
+            let lies_behind = |(page, _): &(PageIndex, _)| page.offset() >= heap_bytes.min(HEAP_BYTES_MOST);
+            if entry.changes.pages().iter().any(lies_behind) {
+                return Err(damaged("a journal entry has a page behind the heap's end"));
+            }
             journal.note(entry.number, entry.bytes, &entry.changes);
         }
         journal.read = OnceCell::from(entries);
-        journal
+        Ok(journal)
     }
 
     /// An entry was added, of so many bytes.
     pub(super) fn note(&mut self, number: u64, bytes: usize, changes: &Changes) {
         let pages: Box<[PageIndex]> = changes.pages().iter().map(|(page, _)| *page).collect();
+        let end = pages.iter().max().map_or(0, |last| last.0 as usize + 1);
+        if end > self.touching.len() {
+            self.touching.resize(end, 0);
+        }
         for page in &pages {
-            *self.pages.entry(*page).or_default() += 1;
+            let touching = &mut self.touching[page.0 as usize];
+            self.pages += usize::from(*touching == 0);
+            *touching += 1;
         }
         self.bytes += bytes;
         self.noted.push_back(Noted { number, pages, bytes });
@@ -80,12 +92,9 @@ impl Journal {
         let oldest = self.noted.pop_front()?;
         self.bytes -= oldest.bytes;
         for page in &oldest.pages {
-            if let Some(entries) = self.pages.get_mut(page) {
-                *entries -= 1;
-                if *entries == 0 {
-                    self.pages.remove(page);
-                }
-            }
+            let touching = &mut self.touching[page.0 as usize];
+            *touching -= 1;
+            self.pages -= usize::from(*touching == 0);
         }
         Some(oldest)
     }
@@ -97,12 +106,12 @@ impl Journal {
 
     /// How many pages it touches.
     pub(super) fn pages(&self) -> usize {
-        self.pages.len()
+        self.pages
     }
 
     /// Whether it touches a page.
     pub(super) fn touches(&self, page: PageIndex) -> bool {
-        self.pages.contains_key(&page)
+        self.touching.get(page.0 as usize).is_some_and(|touching| *touching > 0)
     }
 
     /// The number of its newest entry.
@@ -126,6 +135,6 @@ impl Journal {
     /// Memory that this takes beside what was read, roughly, in bytes.
     pub(super) fn bookkeeping_bytes(&self) -> usize {
         let noted: usize = self.noted.iter().map(|entry| size_of_val(&*entry.pages)).sum();
-        noted + self.noted.capacity() * size_of::<Noted>() + 16 * self.pages.len()
+        noted + self.noted.capacity() * size_of::<Noted>() + size_of_val(&*self.touching)
     }
 }
