@@ -367,3 +367,6 @@ impl Rows {
         size_of::<Self>() + self.journal.bookkeeping_bytes() + size_of_val(&*self.consolidated)
     }
 }
+
+#[cfg(test)]
+mod tests;
