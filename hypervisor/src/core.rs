@@ -39,7 +39,7 @@ pub(crate) use answers::{Awaited, Hearer};
 pub(crate) use connect::{Connecting, Place};
 pub(crate) use keeping::{Marking, mark};
 use once::Onces;
-pub(crate) use requests::{Command, Joined};
+pub(crate) use requests::{Command, Joined, RootCreation};
 use residents::Residents;
 use roads::QueueId;
 pub(crate) use runner::Runner;

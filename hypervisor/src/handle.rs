@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
-use crate::core::{Awaited, Command, Connecting, Hearer, Joined, Types};
+use crate::core::{Awaited, Command, Connecting, Hearer, Joined, RootCreation, Types};
 use crate::kept::{self, Kept};
 use crate::metrics::Counters;
 use crate::timers::DueTimers;
@@ -167,7 +167,9 @@ impl Hypervisor {
     ) -> Result<ContainerId, HypervisorError> {
         let data = encode(&init)?;
         let (container_type, name) = (container_type.to_owned(), name.to_owned());
-        self.ask(|reply| Command::Create { container_type, name, data, lowered, or_get, reply }).await
+        let date_ms = self.now_ms();
+        let creation = RootCreation { container_type, name, data, lowered, date_ms };
+        self.ask(|reply| Command::Create { creation, or_get, reply }).await
     }
 
     /// Makes a channel between two root containers and binds its ends, one under `name_a` in `a`, one under `name_b` in `b`.

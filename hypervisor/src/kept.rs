@@ -83,6 +83,9 @@ pub(crate) enum What {
         /// The highest delivery tick that waited then, after which its stamp is.
         #[serde(default)]
         foremost: Ticks,
+        /// When that was.
+        #[serde(default)]
+        date_ms: u64,
     },
     /// A turn took what a host had sent.
     Take {

@@ -1,11 +1,16 @@
 //! Timers: due by date, durable, in order, each a turn. The tests say what time it is.
 
+use std::sync::Arc;
+
 use everturn::native::{Incoming, Native, NativeType};
-use everturn::{Exception, Hypervisor, Ipld, Kind, Limits, Message, Refusal, Settings, TimerId, Turn, node};
+use everturn::{
+    Exception, Hypervisor, Ipld, Kind, Limits, MemoryStore, Message, Refusal, Settings, TimerId, Turn, node,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::host::Host;
 use crate::wasm::world::{World as WasmWorld, module};
-use crate::world::{Ways, World};
+use crate::world::{Ways, World, js};
 
 impl World {
     /// It is so many milliseconds since 1970, and everything that is then to be done is done.
@@ -263,4 +268,17 @@ fn a_webassembly_module_without_an_entry_for_timers_loses_only_that_turn() {
     let hypervisor = world.hypervisor().clone();
     world.block_on(hypervisor.fire_timers(100)).unwrap();
     assert_eq!(world.ask(&root, 2), Ipld::Integer(0));
+}
+
+#[test]
+fn the_first_turn_of_a_program_has_a_date_as_well() {
+    let mut host = Host::on(Arc::new(MemoryStore::new()));
+    let builder = Hypervisor::builder().clock(|| 1_000_000);
+    host.start(builder.register_container("js", js(&Ways::default()))).unwrap();
+    let program = "globalThis.born = Date.now(); setTimeout(() => {}, 60_000); export default { message() { return born; } };";
+    let root = host.block_on(host.hypervisor().create_instance("js", "main", program)).unwrap();
+    assert_eq!(host.hypervisor().timers().next_ms(), Some(1_060_000));
+    let null = Message { data: node::encode(&Ipld::Null).unwrap(), ..Message::default() };
+    let born = host.block_on(host.hypervisor().send(&root, null)).unwrap().outcome.unwrap();
+    assert_eq!(born, Some(Ipld::Integer(1_000_000)));
 }

@@ -3,6 +3,7 @@
 use everturn_port_manager::{ContainerId, Delivery, PortName, Ticks};
 use tokio::sync::oneshot;
 
+use super::requests::RootCreation;
 use super::{Allowance, Core};
 use crate::batch::Reply;
 use crate::builder::TurnsBy;
@@ -41,10 +42,12 @@ impl Core {
     /// now: an input that is stamped again needs to be told.
     fn input_again(&mut self, what: What) -> Result<Result<(), HypervisorError>, HypervisorError> {
         match what {
-            What::Create { container_type, name, data, lowered, foremost } => {
+            What::Create { container_type, name, data, lowered, foremost, date_ms } => {
                 self.clock.foremost = foremost;
                 let (reply, answer) = oneshot::channel();
-                self.create_root(container_type, &name, (data.into_vec(), lowered), false, reply);
+                let data = data.into_vec();
+                let creation = RootCreation { container_type, name, data, lowered, date_ms };
+                self.create_root(creation, false, reply);
                 Ok(refused(answer))
             }
             What::Take { to, delivery, .. } => Ok(self.take_again(to, delivery)),

@@ -86,6 +86,7 @@ impl Core {
         name: &str,
         data: &[u8],
         lowered: Option<&OwnLimits>,
+        date_ms: u64,
     ) {
         if self.keeping.is_some() {
             let (container_type, name) = (container_type.to_owned(), name.to_owned());
@@ -96,6 +97,7 @@ impl Core {
                 data,
                 lowered: lowered.cloned().unwrap_or_default(),
                 foremost: self.foremost(),
+                date_ms,
             });
         }
     }

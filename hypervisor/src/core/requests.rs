@@ -15,13 +15,20 @@ use crate::handle::Inspection;
 use crate::kept::Kept;
 use crate::{Budget, HypervisorError, Once, Ran, keys, restore};
 
+/// What a root container is made of.
+pub(crate) struct RootCreation {
+    pub(crate) container_type: String,
+    pub(crate) name: String,
+    pub(crate) data: Vec<u8>,
+    pub(crate) lowered: OwnLimits,
+    /// When it is made: the date of its first turn.
+    pub(crate) date_ms: u64,
+}
+
 /// A request. Its answer leaves with the batch that is open when it is met.
 pub(crate) enum Command {
     Create {
-        container_type: String,
-        name: String,
-        data: Vec<u8>,
-        lowered: OwnLimits,
+        creation: RootCreation,
         or_get: bool,
         reply: Reply<ContainerId>,
     },
@@ -145,8 +152,8 @@ impl Pending {
 impl Core {
     pub(super) fn obey(&mut self, command: Command) -> Result<(), HypervisorError> {
         match command {
-            Command::Create { container_type, name, data, lowered, or_get, reply } => {
-                self.create_root(container_type, &name, (data, lowered), or_get, reply);
+            Command::Create { creation, or_get, reply } => {
+                self.create_root(creation, or_get, reply);
             }
             Command::Connect { places, reply } => self.connect(&places, reply),
             Command::Post { to, kind, message, date_ms, awaited } => {
@@ -186,22 +193,16 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn create_root(
-        &mut self,
-        container_type: String,
-        name: &str,
-        (data, lowered): (Vec<u8>, OwnLimits),
-        or_get: bool,
-        reply: Reply<ContainerId>,
-    ) {
-        let id = ContainerId::root(name);
+    pub(super) fn create_root(&mut self, creation: RootCreation, or_get: bool, reply: Reply<ContainerId>) {
+        let RootCreation { container_type, name, data, lowered, date_ms } = creation;
+        let id = ContainerId::root(&name);
         if let Some(exo) = self.running.get(&id) {
             let same = *exo.record().container_type == *container_type;
             let answer = if or_get && same {
                 Ok(id)
             } else {
                 let container_type = exo.record().container_type.to_string();
-                Err(HypervisorError::NameInUse { name: name.to_owned(), container_type })
+                Err(HypervisorError::NameInUse { name, container_type })
             };
             self.open.outputs.push(Output::Created(reply, answer));
             return;
@@ -215,14 +216,15 @@ impl Core {
         }
         self.keep_creation(
             &exo.record().container_type.clone(),
-            name,
+            &name,
             &message.data,
             exo.record().lowered.as_deref(),
+            date_ms,
         );
-        keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(name));
+        keys::keep_id(&mut self.open.batch, id, ContainerId::root_node(&name));
         self.running.insert(id, Box::new(exo));
         let receipt = self.await_receipt(Awaited::Creation(reply));
-        self.put_input(id, Kind::Create, message, 0, Some(receipt));
+        self.put_input(id, Kind::Create, message, date_ms, Some(receipt));
     }
 
     pub(super) fn post(
