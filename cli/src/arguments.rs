@@ -211,7 +211,7 @@ Examples:
 
     /// Say which other hypervisors messages are exchanged with
     ///
-    /// While no program uses the data folder.
+    /// Also while a program keeps the links of the data folder.
     Peers(PeersArguments),
 
     /// Print what this program is made of
