@@ -362,7 +362,9 @@ impl Heap {
             return Ok(());
         }
         // Where the machine's pages are larger than ours only whole runs of a scan can be armed.
-        let cold = (machine_page_bytes() == PAGE_BYTES as u64).then(|| self.heat.cold_of(&self.pending));
+        let pages = (self.region.bytes() / PAGE_BYTES as u64) as usize;
+        let cold =
+            (machine_page_bytes() == PAGE_BYTES as u64).then(|| self.heat.cold_of(&self.pending, pages));
         match cold.flatten() {
             Some(runs) => runs.iter().try_for_each(|run| self.region.arm(*run)),
             // One call for all. It names pages that are in `pending`, and no others: nobody writes meanwhile.

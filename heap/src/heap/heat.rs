@@ -11,8 +11,10 @@ use crate::page::{PageIndex, PageRun};
 const HOT_SAVEPOINTS: u8 = 32;
 /// If more pages than this are found at once, none of them is hot.
 const FOUND_MAX: usize = 1024;
-/// So many runs of pages are armed one by one; with more of them all that was found is armed in one call.
-const RUNS_MAX: usize = 8;
+/// So many runs of pages are armed one by one in a small heap; with more of them all that was found is armed in one call.
+const RUNS_MIN: usize = 8;
+/// That call looks at every page of the heap: as long as it takes for so many pages, one run is armed.
+const PAGES_A_RUN: usize = 1024;
 
 /// What the last savepoints found.
 #[derive(Debug, Default)]
@@ -24,8 +26,8 @@ pub(super) struct Heat {
 }
 
 impl Heat {
-    /// Notes what a savepoint found and tells what of it is to be armed; `None` for all of it.
-    pub(super) fn cold_of(&mut self, found: &[PageRun]) -> Option<Vec<PageRun>> {
+    /// Notes what a savepoint found in a heap of so many pages and tells what of it is to be armed; `None` for all of it.
+    pub(super) fn cold_of(&mut self, found: &[PageRun], heap_pages: usize) -> Option<Vec<PageRun>> {
         self.armed(found);
         if self.wide {
             self.pages.clear();
@@ -37,7 +39,7 @@ impl Heat {
                 PageRun::push_page(&mut cold, page);
             }
         }
-        (cold.len() <= RUNS_MAX).then_some(cold)
+        (cold.len() <= RUNS_MIN.max(heap_pages / PAGES_A_RUN)).then_some(cold)
     }
 
     /// Whether a savepoint is likely to find so many pages that none of them is hot.
@@ -87,9 +89,9 @@ mod tests {
         let mut heat = Heat::default();
         let page = found(&[7]);
         for _ in 0..3 {
-            assert_eq!(heat.cold_of(&page), Some(page.clone()));
+            assert_eq!(heat.cold_of(&page, 100), Some(page.clone()));
             for _ in 0..HOT_SAVEPOINTS {
-                assert_eq!(heat.cold_of(&page), Some(Vec::new()));
+                assert_eq!(heat.cold_of(&page, 100), Some(Vec::new()));
             }
         }
     }
@@ -98,7 +100,7 @@ mod tests {
     fn a_page_that_is_found_once_stays_armed() {
         let mut heat = Heat::default();
         for page in 0..100 {
-            assert_eq!(heat.cold_of(&found(&[page])), Some(found(&[page])));
+            assert_eq!(heat.cold_of(&found(&[page]), 100), Some(found(&[page])));
         }
     }
 
@@ -106,11 +108,17 @@ mod tests {
     fn many_pages_are_armed_in_one_call() {
         let mut wide = Heat::default();
         let all: Vec<u32> = (0..2000).collect();
-        assert_eq!(wide.cold_of(&found(&all)), None);
+        assert_eq!(wide.cold_of(&found(&all), 2000), None);
         assert!(wide.is_wide());
         wide.armed(&found(&all[..10]));
         assert!(!wide.is_wide());
         let apart: Vec<u32> = (0..20).map(|page| 2 * page).collect();
-        assert_eq!(Heat::default().cold_of(&found(&apart)), None);
+        assert_eq!(Heat::default().cold_of(&found(&apart), 40), None);
+        let large = 20 * PAGES_A_RUN;
+        assert_eq!(
+            Heat::default().cold_of(&found(&apart), large),
+            Some(found(&apart)),
+            "a scan would cost more"
+        );
     }
 }
