@@ -23,7 +23,8 @@ pub enum Input {
     /// question, not a turn: whatever it did to the container is taken back.
     Complete(Arc<str>),
     /// A request, as a [`Kind::Request`](everturn_port_manager::Kind) carries it, that only looks. The answer is as that of a request;
-    /// none if the program leaves it to a turn, `false` if it has no part that answers such questions. A question, not a turn:
+    /// none if the program leaves it to a turn, `false` if it has no part that answers such questions. A list leads on: the name of the
+    /// port to a child that is asked instead, and the answer if that has none, null for a turn. A question, not a turn:
     /// calls that would have an effect are refused, and whatever it did to the container is taken back.
     Query(Vec<u8>),
 }

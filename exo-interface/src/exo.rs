@@ -18,7 +18,7 @@ use everturn_port_manager::{
     Bindings, ContainerId, Delivery, Gauge, Kind, Loose, PortId, PortManager, PortName, Source, Ticks,
 };
 
-pub use query::Asked;
+pub use query::{Asked, LedOn};
 pub use record::RuntimeRecord;
 use stepped::within;
 pub use stepped::{Done, Life, Stepped};

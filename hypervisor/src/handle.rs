@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
-use crate::core::{Awaited, Command, Connecting, Hearer, Joined, RootCreation, Types};
+use crate::core::{Awaited, Command, Connecting, Hearer, Joined, Question, RootCreation, Types};
 use crate::kept::{self, Kept};
 use crate::metrics::Counters;
 use crate::timers::DueTimers;
@@ -282,7 +282,7 @@ impl Hypervisor {
         data: Vec<u8>,
     ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
         let (to, date_ms) = (*to, self.now_ms());
-        decoded(self.ask(move |reply| Command::Query { to, data, date_ms, reply }))
+        decoded(self.ask(move |reply| Command::Query { to, question: Question { data, date_ms, reply } }))
     }
 
     fn ask_container(
