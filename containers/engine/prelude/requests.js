@@ -28,10 +28,13 @@
     }
     const uri = data.url.replace(/^[a-z]+:\/\/[^/?#]*/i, "");
     const request = { method: data.method, uri, headers, body: utf8Decode(data.body, false) };
-    return whenDone(handle.call(owner, request, response), () => answerOf(new Response(
-      response.body === "" ? null : response.body,
-      { status: response.statusCode, statusText: response.status, headers: response.headers },
-    )));
+    return whenDone(handle.call(owner, request, response), () => {
+      // `status` is the text behind the code; a number there is a code that was put in the wrong place.
+      const isCode = typeof response.status === "number";
+      const status = isCode && response.statusCode === 200 ? response.status : response.statusCode;
+      const init = { status, statusText: isCode ? "" : response.status, headers: response.headers };
+      return answerOf(new Response(response.body === "" ? null : response.body, init));
+    });
   }
 
   // "/user/:id" and "/files/*": what of a path fits, written as it was; null if it does not.
