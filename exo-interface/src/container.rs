@@ -148,6 +148,12 @@ pub trait ContainerType: Send + Sync {
         Ok(None)
     }
 
+    /// Whether its containers tell anybody, or act, when a turn fails that a message of theirs has caused. Where they do not, the host
+    /// tells those who look after it. Never part of an outcome.
+    fn hears_exceptions(&self) -> bool {
+        true
+    }
+
     /// Writes the live state that a state node's fields stand for, as a commit would have: the way back from a
     /// state root.
     ///
