@@ -30,6 +30,7 @@ mod server;
 mod settings;
 mod socket;
 mod tls;
+mod trouble;
 
 pub use inside::{Failure, Given, Inside, Measure, MeasureKind, Once, Piece, Rest, Stream};
 pub use server::{Server, ServerError};
