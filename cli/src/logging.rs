@@ -1,6 +1,6 @@
 //! What `-v` shows: the tracing of all crates, on standard error.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -38,10 +38,17 @@ pub(crate) fn start(globals: &Globals, unasked: Unasked) {
         (None, _) => "info,everturn=trace".to_owned(),
     };
     let filter = EnvFilter::builder().parse_lossy(filter);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(has_colours()).with_writer(io::stderr);
     // Fails only if tracing has been started already, which nothing here does.
     let _ = match globals.log_format {
         LogFormat::Text => subscriber.try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).with_span_list(false).try_init(),
     };
+}
+
+/// Whether standard error may have colours: a terminal may, unless `NO_COLOR` says otherwise (<https://no-color.org>).
+pub(crate) fn has_colours() -> bool {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stderr().is_terminal() && !no_colour
 }

@@ -13,6 +13,7 @@ mod errors;
 mod fetch;
 mod json;
 mod links;
+mod log;
 mod once_kills;
 mod reload;
 mod replay;
