@@ -540,10 +540,11 @@ impl Hypervisor {
         T: Send + 'static,
         F: FnOnce(&mut Writer) -> Result<T, HypervisorError> + Send + 'static,
     {
+        let failure = self.failure.clone();
         self.ask(move |reply: Reply<T>| {
             let errand = move |writer: &mut Writer| -> Result<Answer, StoreError> {
                 match work(writer) {
-                    Err(HypervisorError::Store(error)) => Err(error),
+                    Err(HypervisorError::Store(error)) => Err(crate::committer::noted(&failure, error)),
                     // Whoever gave up waiting needs no answer.
                     done => Ok(Box::new(move || drop(reply.send(done)))),
                 }

@@ -11,6 +11,7 @@ mod crash;
 mod data;
 mod errors;
 mod fetch;
+mod full;
 mod json;
 mod links;
 mod log;
