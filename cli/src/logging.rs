@@ -9,8 +9,8 @@ use crate::arguments::{Command, Globals, LogFormat};
 /// What is shown where nobody asked for anything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unasked {
-    /// A command says itself what happened.
-    Nothing,
+    /// A command says itself what happened, except for turns of which nobody is told that they failed.
+    Exceptions,
     /// A server runs for long, and what went wrong meanwhile is in its log alone.
     Warnings,
 }
@@ -21,18 +21,17 @@ impl Unasked {
             Command::Serve(_) => Unasked::Warnings,
             Command::Run(run) if run.links.listen.is_some() => Unasked::Warnings,
             Command::Shell(shell) if shell.links.listen.is_some() => Unasked::Warnings,
-            _ => Unasked::Nothing,
+            _ => Unasked::Exceptions,
         }
     }
 }
 
-/// Starts tracing if it was asked for: by `-v` (debug), `-vv` (trace), or in detail by `RUST_LOG`. Otherwise costs
-/// nothing.
+/// Starts tracing, of what is asked for by `-v` (debug), `-vv` (trace), or in detail by `RUST_LOG`. The rest costs nothing.
 pub(crate) fn start(globals: &Globals, unasked: Unasked) {
     let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = match (wanted, globals.verbose) {
         (Some(filter), _) => filter,
-        (None, 0) if unasked == Unasked::Nothing => return,
+        (None, 0) if unasked == Unasked::Exceptions => "everturn::turn=error".to_owned(),
         (None, 0) => "warn".to_owned(),
         (None, 1) => "info,everturn=debug".to_owned(),
         (None, _) => "info,everturn=trace".to_owned(),

@@ -127,6 +127,21 @@ fn an_exception_that_nobody_hears_is_told_with_its_stack() {
 }
 
 #[test]
+fn a_shell_tells_of_a_timer_that_throws() {
+    let world = World::new();
+    let mut shell = world.shell();
+    shell.answer();
+    shell.type_line(
+        "setTimeout(() => { throw new Error('tick') }, 1); setTimeout(() => print('after'), 2); 7",
+    );
+    assert_eq!(shell.answer(), "7");
+    assert_eq!(shell.answer(), "after");
+    let ran = shell.end();
+    assert_eq!((ran.code, ran.err.matches("Error: tick").count()), (Some(0), 1), "{ran:?}");
+    assert!(ran.err.contains("nobody else is told") && !ran.err.contains('\x1b'), "{ran:?}");
+}
+
+#[test]
 fn what_is_told_of_a_turn_says_whose_it_is() {
     let world = World::new();
     let ran = world.everturn(&["eval", "-v", "--log-format", "json", "throw new Error('here')"]);

@@ -98,7 +98,7 @@ impl Troubles {
         if more > 0 {
             standing.quiet_until = Some(Instant::now() + QUIET);
             drop(standing);
-            warn!(target: "everturn::http", more, "{trouble}: {more} more");
+            warn!(target: "everturn::http", "{trouble}: {more} more");
         }
     }
 

@@ -250,9 +250,9 @@ fn log_discarded(
     let kind = exception.kind;
     let message_id = message.map(|message| message.to_string());
     if heard {
-        tracing::debug!(container = %id, %ticks, message_id, ?kind, "a turn was discarded: {exception}");
+        tracing::debug!(target: "everturn::turn", container = %id, %ticks, message_id, ?kind, "a turn was discarded: {exception}");
     } else {
-        tracing::error!(container = %id, %ticks, message_id, ?kind, "a turn was discarded, and nobody else is told: {exception}");
+        tracing::error!(target: "everturn::turn", container = %id, %ticks, message_id, ?kind, "a turn was discarded, and nobody else is told: {exception}");
     }
 }
 
