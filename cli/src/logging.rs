@@ -9,6 +9,8 @@ use crate::arguments::{Command, Globals, LogFormat};
 /// What is shown where nobody asked for anything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unasked {
+    /// What a replay runs again was told when it ran first.
+    Nothing,
     /// A command says itself what happened, except for turns of which nobody is told that they failed.
     Exceptions,
     /// A server runs for long, and what went wrong meanwhile is in its log alone.
@@ -18,6 +20,7 @@ pub(crate) enum Unasked {
 impl Unasked {
     pub(crate) fn of(command: &Command) -> Unasked {
         match command {
+            Command::Replay(_) => Unasked::Nothing,
             Command::Serve(_) => Unasked::Warnings,
             Command::Run(run) if run.links.listen.is_some() => Unasked::Warnings,
             Command::Shell(shell) if shell.links.listen.is_some() => Unasked::Warnings,
@@ -31,6 +34,7 @@ pub(crate) fn start(globals: &Globals, unasked: Unasked) {
     let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = match (wanted, globals.verbose) {
         (Some(filter), _) => filter,
+        (None, 0) if unasked == Unasked::Nothing => return,
         (None, 0) if unasked == Unasked::Exceptions => "everturn::turn=error".to_owned(),
         (None, 0) => "warn".to_owned(),
         (None, 1) => "info,everturn=debug".to_owned(),
