@@ -116,7 +116,7 @@ fn an_exception_that_nobody_hears_is_told_with_its_stack() {
     // What the socket's end has set going may come after it.
     let mut errors = BufReader::new(site.talk.child.stderr.take().expect("it is a pipe"));
     let mut log = String::new();
-    while !log.contains("of a close") {
+    while !(log.contains("of a close") && log.contains("of a timer")) {
         assert!(errors.read_line(&mut log).expect("it is text") > 0, "{log}");
     }
     ended(site);
