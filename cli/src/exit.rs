@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The host failed: the disk, the folder, a file.
     Host = 3,
-    /// Ctrl-C, or a signal before the work was done.
+    /// Ctrl-C, a signal before the work was done, or another one while stopping.
     Interrupted = 130,
 }
 
@@ -24,7 +24,7 @@ Exit codes:
   1    the JavaScript threw; nothing of that turn happened. Of a replay: it differs
   2    the command line is wrong, or asks for what cannot be had
   3    the host failed: the disk, the data folder, a file
-  130  Ctrl-C";
+  130  Ctrl-C, or a signal before the work was done or while stopping";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {

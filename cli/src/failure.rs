@@ -111,6 +111,9 @@ impl Failure {
                 Some("begin one with `everturn shell` or `everturn run FILE`, or name another with --data")
             }
             Failure::Hypervisor(HypervisorError::Store(error)) => store_advice(error),
+            Failure::Hypervisor(HypervisorError::Stopped(_)) => {
+                Some("see to what it says, and start again: nothing that was answered is lost")
+            }
             Failure::Hypervisor(error) => io_advice(error),
             Failure::File { source, .. } => kind_advice(source.kind()),
             Failure::Server(error) => server_advice(error),
@@ -258,6 +261,7 @@ fn kind_advice(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Some("make room and start again: nothing that was committed is lost")
         }
+        ErrorKind::FileTooLarge => Some("the system lets files grow no further here; see `ulimit -f`"),
         ErrorKind::ReadOnlyFilesystem => {
             Some("the disk is read-only; copy the folder to one that can be written")
         }

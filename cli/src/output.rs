@@ -3,7 +3,7 @@
 //! Lines of containers come from the hypervisor's own thread, so everything here is shared. A reader that has gone is
 //! noted, not an error: [`Output::check`] tells whoever goes on.
 
-use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use everturn::{Exception, ExceptionKind, Ipld, Line, LogLevel, Receipt};
@@ -13,6 +13,7 @@ use crate::arguments::Globals;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json::to_json;
+use crate::logging::has_colours;
 use crate::session::Stream;
 
 /// For whom.
@@ -40,10 +41,9 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(globals: &Globals) -> Output {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Output {
             reader: if globals.json { Reader::Programs } else { Reader::People },
-            has_red: io::stderr().is_terminal() && !no_colour,
+            has_red: has_colours(),
             lost: OnceLock::new(),
             printer: Mutex::new(None),
         }
@@ -186,7 +186,7 @@ impl Output {
 }
 
 /// Standard error is a courtesy: if it is gone there is nobody left to tell.
-fn err(text: &str) {
+pub(crate) fn err(text: &str) {
     write_err(&format!("{text}\n"));
 }
 

@@ -1,11 +1,13 @@
 //! Ctrl-C and requests to stop.
 
+use std::fmt;
 use std::future::Future;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::session::Session;
 
 /// What the system asks of us.
@@ -15,6 +17,15 @@ pub(crate) enum Request {
     Interrupt,
     /// SIGTERM: end, in order.
     Terminate,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Request::Interrupt => "SIGINT (Ctrl-C)",
+            Request::Terminate => "SIGTERM",
+        })
+    }
 }
 
 /// The signals that we take ourselves from now on.
@@ -43,7 +54,10 @@ impl Signals {
     /// From now on the next signal ends the process at once: what is durable stays so.
     pub(crate) fn end_at_the_next(mut self) {
         tokio::spawn(async move {
-            self.next().await;
+            let request = self.next().await;
+            output::err(&format!(
+                "everturn: {request} while stopping: ended at once; what is durable stays so"
+            ));
             std::process::exit(Exit::Interrupted as i32);
         });
     }

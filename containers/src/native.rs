@@ -38,6 +38,8 @@ pub enum Checked {
 pub trait Native: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// When its state is looked at.
     const CHECKED: Checked = Checked::EveryTurn;
+    /// Whether it does anything with exceptions of turns that its messages caused; else the host's log tells of them.
+    const HEARS_EXCEPTIONS: bool = true;
 
     /// Begins from what the creator sent, in the creation turn.
     ///
@@ -122,6 +124,10 @@ struct NativeContainer<T> {
 }
 
 impl<T: Native> ContainerType for NativeType<T> {
+    fn hears_exceptions(&self) -> bool {
+        T::HEARS_EXCEPTIONS
+    }
+
     fn create(&self, context: TypeContext<'_>) -> Result<Box<dyn Container>, ExoError> {
         Ok(Box::new(NativeContainer::<T> {
             state: None,

@@ -11,6 +11,7 @@
 //! 1. A request reaches the program whole or not at all.
 //! 2. Every bound of [`Settings`] holds for each client, whatever it sends and however slowly.
 //! 3. What went wrong inside is logged; a client learns that it did, and nothing more.
+//! 4. What clients do wrong is logged, and is no flood of lines however much of it there is.
 //!
 //! It does not know who answers, what a turn is, or what became of a request whose client went away.
 
@@ -30,6 +31,7 @@ mod server;
 mod settings;
 mod socket;
 mod tls;
+mod trouble;
 
 pub use inside::{Failure, Given, Inside, Measure, MeasureKind, Once, Piece, Rest, Stream};
 pub use server::{Server, ServerError};

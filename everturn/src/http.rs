@@ -160,6 +160,7 @@ pub(crate) fn failure(error: HypervisorError) -> Failure {
         error @ (HypervisorError::Unanswered | HypervisorError::NoSuchContainer(_)) => {
             Failure::Unanswered(error.to_string())
         }
+        HypervisorError::Stopped(why) => Failure::Stopped(why),
         error => Failure::Stopped(error.to_string()),
     }
 }

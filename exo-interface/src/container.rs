@@ -23,7 +23,8 @@ pub enum Input {
     /// question, not a turn: whatever it did to the container is taken back.
     Complete(Arc<str>),
     /// A request, as a [`Kind::Request`](everturn_port_manager::Kind) carries it, that only looks. The answer is as that of a request;
-    /// none if the program leaves it to a turn, `false` if it has no part that answers such questions. A question, not a turn:
+    /// none if the program leaves it to a turn, `false` if it has no part that answers such questions. A list leads on: the name of the
+    /// port to a child that is asked instead, and the answer if that has none, null for a turn. A question, not a turn:
     /// calls that would have an effect are refused, and whatever it did to the container is taken back.
     Query(Vec<u8>),
 }
@@ -145,6 +146,12 @@ pub trait ContainerType: Send + Sync {
     fn heap_bytes(&self, state: &dyn StateReader) -> Result<Option<u64>, ExoError> {
         let _ = state;
         Ok(None)
+    }
+
+    /// Whether its containers tell anybody, or act, when a turn fails that a message of theirs has caused. Where they do not, the host
+    /// tells those who look after it. Never part of an outcome.
+    fn hears_exceptions(&self) -> bool {
+        true
     }
 
     /// Writes the live state that a state node's fields stand for, as a commit would have: the way back from a

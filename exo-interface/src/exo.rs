@@ -18,7 +18,7 @@ use everturn_port_manager::{
     Bindings, ContainerId, Delivery, Gauge, Kind, Loose, PortId, PortManager, PortName, Source, Ticks,
 };
 
-pub use query::Asked;
+pub use query::{Asked, LedOn};
 pub use record::RuntimeRecord;
 use stepped::within;
 pub use stepped::{Done, Life, Stepped};
@@ -259,6 +259,7 @@ impl ExoInterface {
         if stepped.outcome.is_err() {
             stepped.back = self.way_back(&origin, &delivery);
         }
+        stepped.source = Some(origin);
         stepped.unwritten_bytes += delivery.message.data.len() as u64 + self.newly_unwritten();
         stepped.taken = Some(delivery);
         Ok(Some(stepped))
@@ -564,6 +565,7 @@ impl ExoInterface {
         let (ticks, date_ms) = (self.record.ticks, self.record.date_ms);
         Stepped {
             taken: None,
+            source: None,
             back: None,
             burnt,
             ticks,

@@ -21,7 +21,7 @@ mod turn;
 pub use container::{Container, ContainerType, Fields, Footprint, Input, TypeContext};
 pub use entropy::{Drawing, ENTROPY_CALL_BYTES_MAX, ENTROPY_TURN_BYTES_MAX, Entropy, EntropyError};
 pub use exception::{Exception, ExceptionKind};
-pub use exo::{Asked, Done, ExoInterface, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
+pub use exo::{Asked, Done, ExoInterface, LedOn, Life, Policy, RuntimeRecord, Stepped, Surroundings, Unload};
 pub use limits::{Limit, Limits, OwnLimits, lower};
 pub use outside::Outside;
 pub use refusal::Refusal;

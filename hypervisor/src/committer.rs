@@ -1,7 +1,7 @@
 //! The output gate: writes a batch, syncs, and only then lets its outputs leave.
 //!
 //! The only writer of the store. After a failure nothing is accepted: later commits are dropped with their
-//! outputs, whose receivers learn that the hypervisor has stopped (design, 6.4).
+//! outputs, whose receivers learn that the hypervisor has stopped (design, 6.4). Why is known before the first of them is dropped.
 
 use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +23,13 @@ pub(crate) struct Committer {
     pub(crate) failure: Arc<OnceLock<String>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stopwatch: Option<Stopwatch>,
+}
+
+/// Notes why the hypervisor stops, before a reply is dropped whose receiver asks.
+pub(crate) fn noted(failure: &OnceLock<String>, error: StoreError) -> StoreError {
+    // The first failure is the one that counts.
+    let _ = failure.set(error.to_string());
+    error
 }
 
 impl Committer {
@@ -63,29 +70,35 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, mut commit: Commit) -> Result<(), StoreError> {
+    /// Notes why nothing more is done.
+    fn failed(&self, error: StoreError) -> StoreError {
+        noted(&self.failure, error)
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
         let begun = self.now_ns();
         // Removals come first: a container may be gone and there again in one batch (a restore).
         let mut batch = Batch::new();
-        for id in &commit.deleted {
-            self.writer.remove(*id, &mut batch)?;
-        }
-        batch.append(commit.batch);
-        self.lines.join(&mut batch, &mut commit.outputs)?;
-        self.writer.write(batch)?;
+        let Commit { number, turns, batch: changes, deleted, mut outputs, .. } = commit;
+        let written = deleted.iter().try_for_each(|id| self.writer.remove(*id, &mut batch));
+        batch.append(changes);
+        let written = written.and_then(|()| self.lines.join(&mut batch, &mut outputs));
+        written.and_then(|()| self.writer.write(batch)).map_err(|error| self.failed(error))?;
         // Roots and errands write more; one sync is for all of it.
-        let leaving: Vec<Leaving> =
-            commit.outputs.into_iter().map(|output| self.prepare(output)).collect::<Result<_, _>>()?;
+        let mut leaving = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            leaving.push(self.prepare(output).map_err(|error| self.failed(error))?);
+        }
         let written = self.now_ns();
-        self.writer.sync()?;
+        self.writer.sync().map_err(|error| self.failed(error))?;
         let synced = self.now_ns();
         add(&self.counters.batches, 1);
-        add(&self.counters.batch_turns, commit.turns.into());
+        add(&self.counters.batch_turns, turns.into());
         add(&self.counters.sync_ns, synced.saturating_sub(written));
         add(&self.counters.commit_ns, synced.saturating_sub(begun));
-        tracing::trace!(target: "everturn::path", batch = commit.number, "Durable");
+        tracing::trace!(target: "everturn::path", batch = number, "Durable");
         for leaving in leaving {
-            tracing::trace!(target: "everturn::path", batch = commit.number, "Released");
+            tracing::trace!(target: "everturn::path", batch = number, "Released");
             self.release(leaving)?;
         }
         Ok(())
@@ -99,12 +112,12 @@ impl Committer {
         match output {
             Output::Root(reply, id, marking) => {
                 let root = match self.writer.state_root(id) {
-                    Err(HypervisorError::Store(error)) => return Err(error),
+                    Err(HypervisorError::Store(error)) => return Err(self.failed(error)),
                     root => root,
                 };
                 if let (Ok(root), Some(marking)) = (&root, marking) {
                     let mark = mark(&marking, *root);
-                    self.writer.note_mark(marking.0, &mark)?;
+                    self.writer.note_mark(marking.0, &mark).map_err(|error| self.failed(error))?;
                 }
                 Ok(Leaving::Root(reply, root))
             }

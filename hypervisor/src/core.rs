@@ -39,6 +39,7 @@ pub(crate) use answers::{Awaited, Hearer};
 pub(crate) use connect::{Connecting, Place};
 pub(crate) use keeping::{Marking, mark};
 use once::Onces;
+pub(crate) use queries::Question;
 pub(crate) use requests::{Command, Joined, RootCreation};
 use residents::Residents;
 use roads::QueueId;
@@ -88,11 +89,13 @@ const HOT_MAX: u64 = 64;
 enum Pending {
     Wait(Ticks, ContainerId, Reply<Ticks>),
     Root(Ticks, ContainerId, Reply<everturn_dag::Cid>),
+    /// A question to somebody who is not born yet, from its beginning.
+    Question(Ticks, ContainerId, Question),
 }
 
 impl Pending {
     fn ticks(&self) -> Ticks {
-        let (Pending::Wait(ticks, ..) | Pending::Root(ticks, ..)) = self;
+        let (Pending::Wait(ticks, ..) | Pending::Root(ticks, ..) | Pending::Question(ticks, ..)) = self;
         *ticks
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use crate::batch::{Answer, Reply};
-use crate::core::{Awaited, Command, Connecting, Hearer, Joined, RootCreation, Types};
+use crate::core::{Awaited, Command, Connecting, Hearer, Joined, Question, RootCreation, Types};
 use crate::kept::{self, Kept};
 use crate::metrics::Counters;
 use crate::timers::DueTimers;
@@ -282,7 +282,7 @@ impl Hypervisor {
         data: Vec<u8>,
     ) -> impl Future<Output = Result<Ipld, HypervisorError>> + use<> {
         let (to, date_ms) = (*to, self.now_ms());
-        decoded(self.ask(move |reply| Command::Query { to, data, date_ms, reply }))
+        decoded(self.ask(move |reply| Command::Query { to, question: Question { data, date_ms, reply } }))
     }
 
     fn ask_container(
@@ -540,10 +540,11 @@ impl Hypervisor {
         T: Send + 'static,
         F: FnOnce(&mut Writer) -> Result<T, HypervisorError> + Send + 'static,
     {
+        let failure = self.failure.clone();
         self.ask(move |reply: Reply<T>| {
             let errand = move |writer: &mut Writer| -> Result<Answer, StoreError> {
                 match work(writer) {
-                    Err(HypervisorError::Store(error)) => Err(error),
+                    Err(HypervisorError::Store(error)) => Err(crate::committer::noted(&failure, error)),
                     // Whoever gave up waiting needs no answer.
                     done => Ok(Box::new(move || drop(reply.send(done)))),
                 }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use everturn::{HypervisorError, Settings, Unloading};
+use everturn::{HypervisorError, Message, Settings, Unloading};
 
 use crate::counting::Counting;
 use crate::host::copy;
 use crate::requests::{request, said};
 use crate::world::{Ways, World};
+
+fn message(text: &str) -> Message {
+    Message { data: everturn::node::encode(&text).unwrap(), ..Message::default() }
+}
 
 type Heard = Result<(i128, String), HypervisorError>;
 
@@ -188,6 +192,115 @@ fn a_question_wakes_a_container_that_left_memory() {
     for number in 0..3 {
         assert_eq!(world.asked("http://here/").1, number.to_string());
         world.get("http://here/").unwrap();
+    }
+    world.stop();
+}
+
+/// Children that count their turns, and tell; `/plain` has no part for questions; nothing is ever made by `/view`, and `/late` is behind
+/// a message that makes it.
+const ROUTED: &str = r#"
+const user = `let n = 0; export default {
+    query(request) {
+        n += 100;
+        if (request.url.endsWith("bind")) ports.bind("x", ports.create("js", ""));
+        if (!request.url.endsWith("turn")) return new Response("asked " + n);
+    },
+    fetch(request) { return new Response(request.method + " " + ++n); },
+};`;
+const plain = `let n = 0; export default { fetch() { return new Response("" + ++n); } };`;
+const nested = { program: "export const routes = { '/n/:id/*': " + JSON.stringify(user) + " };" };
+export const routes = {
+    "/u/:id": user, "/plain": plain, "/n/*": nested,
+    "/view/:id": { program: user, readOnly: true }, "/silent": { readOnly: true },
+};
+export default {
+    message({ data }) { ports.bind(`route:${data}`, ports.create("js", data === "/silent" ? plain : user)); },
+    query(request) { return request.url.endsWith("/own") ? new Response("mine") : undefined; },
+    fetch(request) { return new Response(`root ${request.method}`); },
+};"#;
+
+#[test]
+fn a_route_leads_a_question_to_its_container() {
+    for ways in Ways::to_survive() {
+        let mut world = World::with(ROUTED, ways);
+        assert_eq!(world.asked("http://here/own").1, "mine", "the program's own query() comes first");
+        assert_eq!(world.asked("http://here/elsewhere").1, "root GET");
+        assert_eq!(
+            world.asked("http://here/u/7").1,
+            "GET 1",
+            "there is nobody yet: a turn makes the container"
+        );
+        let before = (world.state_root(), world.ticks());
+        assert_eq!(world.asked("http://here/u/7").1, "asked 101");
+        assert_eq!(world.asked("http://here/u/7").1, "asked 101", "what it did is taken back");
+        assert!(world.thrown("http://here/u/7?bind").contains("a query only looks"));
+        assert_eq!((world.state_root(), world.ticks()), before);
+        assert_eq!(world.asked("http://here/u/7?turn").1, "GET 2", "query() gave undefined");
+        assert_eq!(world.asked("http://here/u/8").1, "GET 1");
+        for expected in ["1", "2", "3"] {
+            assert_eq!(world.asked("http://here/plain").1, expected, "it has no query()");
+        }
+        world.restart();
+        assert_eq!(world.asked("http://here/u/7").1, "asked 102");
+        world.stop();
+    }
+}
+
+#[test]
+fn a_question_follows_routes_behind_routes() {
+    let mut world = World::new(ROUTED);
+    assert_eq!(world.asked("http://here/n/1/a").1, "GET 1");
+    let before = world.state_root();
+    assert_eq!(world.asked("http://here/n/1/b").1, "asked 101");
+    assert_eq!(world.state_root(), before);
+    world.stop();
+}
+
+#[test]
+fn a_route_that_only_reads_has_no_turns() {
+    let mut world = World::new(ROUTED);
+    let before = (world.state_root(), world.ticks());
+    for path in ["view/1", "silent"] {
+        assert_eq!(world.asked(&format!("http://here/{path}")).0, 404, "nobody has made it");
+    }
+    assert_eq!((world.state_root(), world.ticks()), before);
+    // Asked while its first turn waits, it is born first.
+    let made = world.hypervisor().send(&world.root, message("/view/1"));
+    let asked = world.hypervisor().query(&world.root, request("GET", "http://here/view/1", ""));
+    world.block_on(made).unwrap().outcome.unwrap();
+    let heard = said(world.block_on(asked).unwrap());
+    assert!(heard.0 == 404 || heard.1 == "asked 100", "{heard:?}");
+    assert_eq!(world.asked("http://here/view/1"), (200, "asked 100".into()));
+    let made = world.hypervisor().send(&world.root, message("/silent"));
+    world.block_on(made).unwrap().outcome.unwrap();
+    assert_eq!(world.asked("http://here/silent").0, 404, "it has no query()");
+    assert_eq!(world.asked("http://here/view/1?turn").0, 404, "query() gave undefined");
+    world.idle();
+    let before = (world.state_root(), world.ticks());
+    assert_eq!(world.asked("http://here/view/1").1, "asked 100");
+    assert_eq!((world.state_root(), world.ticks()), before);
+    // What only turns could do is not done, and it says why.
+    for (method, status) in [("POST", 405), ("GET", 503)] {
+        let answer = world.hypervisor().request(&world.root, request(method, "http://here/view/1", ""));
+        assert_eq!(said(world.block_on(answer).unwrap()).0, status, "{method}");
+    }
+    assert_eq!(world.asked("http://here/view/1").1, "asked 100");
+    world.stop();
+}
+
+#[test]
+fn an_answer_behind_a_route_never_tells_what_is_not_durable() {
+    let store: Arc<Counting> = Arc::default();
+    let mut world = World::on(store.clone(), ROUTED, Ways::default());
+    world.get("http://here/u/7").unwrap();
+    let number = |text: &str| text.trim_start_matches("asked ").parse::<u64>().unwrap();
+    for _ in 1..30 {
+        let turn = world.hypervisor().request(&world.root, request("GET", "http://here/u/7", ""));
+        let heard = world.asked("http://here/u/7").1;
+        let stored = World::on(Arc::new(copy(&store.store)), ROUTED, Ways::default());
+        let durable = stored.asked("http://here/u/7").1;
+        assert!(number(&heard) <= number(&durable), "told {heard}, kept {durable}");
+        world.block_on(turn).unwrap();
     }
     world.stop();
 }

@@ -116,6 +116,32 @@ fn the_older_form_fills_in_a_response() {
 }
 
 #[test]
+fn in_the_older_form_a_number_is_a_status_and_a_text_what_stands_behind_it() {
+    let mut world = World::new(
+        r#"function handleRequest(request, response) {
+            Object.assign(response, JSON.parse(request.body));
+        }"#,
+    );
+    for (filled_in, status, text) in [
+        ("{}", 200, ""),
+        (r#"{"status": 203}"#, 203, ""),
+        (r#"{"status": "Fine"}"#, 200, "Fine"),
+        (r#"{"statusCode": 404, "status": "Nowhere"}"#, 404, "Nowhere"),
+        (r#"{"statusCode": 404, "status": 404}"#, 404, ""),
+        (r#"{"statusCode": 404, "status": 203}"#, 404, ""),
+    ] {
+        let answer = world.hypervisor().request(&world.root, request("PUT", "http://here/", filled_in));
+        let Ipld::Map(fields) = world.block_on(answer).unwrap() else { panic!("no map") };
+        assert_eq!(
+            (&fields["status"], &fields["statusText"]),
+            (&Ipld::Integer(status), &text.into()),
+            "{filled_in}"
+        );
+    }
+    world.stop();
+}
+
+#[test]
 fn a_program_without_a_handler_answers_404() {
     let mut world = World::new("let a = 1;");
     assert_eq!(world.get("http://here/").unwrap().0, 404);

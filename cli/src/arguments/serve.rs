@@ -7,6 +7,7 @@ use clap::Args;
 use everturn::http::{Settings, Tls};
 
 use super::{KeepArguments, NetArguments};
+use crate::failure::Failure;
 use crate::links::LinkArguments;
 
 #[derive(Debug, Args)]
@@ -50,11 +51,14 @@ pub(crate) struct ServeArguments {
     bounds: Bounds,
 }
 
+/// What a request takes as a message beside its body and its head: the names of its parts, and how long each is.
+const FRAME_BYTES: usize = 4_096;
+
 /// What one server takes on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Bounds")]
 struct Bounds {
-    /// Largest body of a request; past it 413
+    /// Largest body of a request, of not quite 16 MiB; past it 413
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().body_bytes_max)]
     body_bytes_max: usize,
 
@@ -109,6 +113,23 @@ impl ServeArguments {
             stop_timeout: Duration::from_secs_f64(bounds.stop_timeout),
             ..Settings::default()
         }
+    }
+}
+
+impl ServeArguments {
+    /// What no option can know alone: a request is one message inside, body and head together. In a head a byte may take two.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let message_bytes_max = everturn::Settings::default().limits.message_bytes_max;
+        let (body, head) = (self.bounds.body_bytes_max, self.bounds.head_bytes_max);
+        let beside = head.saturating_mul(2).saturating_add(FRAME_BYTES);
+        let most = message_bytes_max.saturating_sub(beside);
+        if body <= most {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!(
+            "--body-bytes-max {body} is too much: with --head-bytes-max {head} it can be {most} at most, since a request is one \
+             message of at most {message_bytes_max} bytes"
+        )))
     }
 }
 
@@ -173,6 +194,18 @@ mod tests {
         let serve = parse(&[]).unwrap();
         assert_eq!(serve.settings(), Settings::default());
         assert_eq!((serve.address.as_str(), serve.tls()), ("127.0.0.1:8080", None));
+    }
+
+    #[test]
+    fn a_body_has_to_fit_a_message() {
+        let check = |options: &[&str]| parse(options).unwrap().check().map_err(|error| error.to_string());
+        check(&[]).unwrap();
+        check(&["--body-bytes-max", "16707584"]).unwrap();
+        for too_much in ["16707585", "16777216", "18446744073709551615"] {
+            let told = check(&["--body-bytes-max", too_much]).unwrap_err();
+            assert!(told.contains(too_much) && told.contains("16707584 at most"), "{told}");
+        }
+        check(&["--body-bytes-max", "1000", "--head-bytes-max", "99999999999999999"]).unwrap_err();
     }
 
     #[test]

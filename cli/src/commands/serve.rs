@@ -29,6 +29,7 @@ pub(crate) async fn run(
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let program = Program::read(&arguments.file)?;
+    arguments.check()?;
     make_room_for_connections(arguments.settings().connections_max as u64)?;
     // First what can fail without a trace: nothing is begun for a server that cannot listen.
     let server = listen(arguments).await?;

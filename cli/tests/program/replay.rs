@@ -35,6 +35,7 @@ fn what_was_kept_is_run_again_by_a_command() {
         let replayed = world.everturn(&["replay", "--from", &from, "--threads", threads]);
         assert_eq!(replayed.code, Some(0), "{replayed:?}");
         assert!(replayed.out.contains(&root), "{replayed:?}");
+        assert_eq!(replayed.err, "", "what threw was told when it did");
         assert!(replayed.answers().last().unwrap().contains("state roots are equal"), "{replayed:?}");
     }
     assert_eq!(world.root(), root, "a replay changes nothing");

@@ -83,6 +83,7 @@ const ECHO: &str = "const open = new Set(), closed = []; let heard = 0;
             heard++;
             if (data === 'close') { open.delete(from.name); return from.close(); }
             if (data === 'throw') throw new Error('no');
+            if (data === 'flood') for (let n = 0; n < 2000; n++) send(from, `${n}`);
             send(from, data);
         },
         close(socket) { open.delete(socket.name); closed.push(socket.name); },
@@ -183,6 +184,30 @@ fn what_is_no_message_ends_the_socket_and_nothing_else() {
     let mut rest = Vec::new();
     client.0.get_mut().read_to_end(&mut rest).expect("the server ends it");
     until(&site, |told| told["closed"].as_array().is_some_and(|closed| closed.len() == 1));
+}
+
+#[test]
+fn a_client_for_whom_too_much_waits_is_told_so_and_nobody_else_notices() {
+    let (_world, site) = echo();
+    let (mut flooded, mut other) = (Client::open(&site, "/"), Client::open(&site, "/"));
+    flooded.say("flood");
+    let mut heard = 0;
+    let code = loop {
+        match flooded.next() {
+            Message::Text(text) => assert_eq!(text.as_str(), heard.to_string(), "nothing is left out before"),
+            Message::Close(Some(CloseFrame { code, .. })) => break code,
+            message => panic!("{message:?}"),
+        }
+        heard += 1;
+    };
+    assert_eq!(code, CloseCode::Again, "after {heard} messages");
+    assert!((1_024..2_000).contains(&heard), "{heard}");
+    other.say("on");
+    assert_eq!(other.hear(), "on");
+    until(&site, |told| told["closed"].as_array().is_some_and(|closed| closed.len() == 1));
+    site.talk.signal("TERM");
+    let ran = site.talk.finish();
+    assert!(ran.err.contains("a WebSocket for which too much waits"), "{ran:?}");
 }
 
 #[test]

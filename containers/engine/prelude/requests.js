@@ -2,7 +2,7 @@
 // `handleRequest(request, response)` as v8-ken had it.
 (function (natives) {
   "use strict";
-  const { forward, requestOf, responseOf, dataOfRequest, dataOfResponse, endStreams, isStreaming, stream, utf8Encode, utf8Decode } = natives;
+  const { forward, requestOf, responseOf, dataOfRequest, dataOfResponse, endStreams, isStreaming, routes: exportedRoutes, stream, utf8Encode, utf8Decode } = natives;
   const { create, bind, get, delete: remove } = ports;
   const { Promise, Request, Response, URL } = globalThis;
 
@@ -28,10 +28,13 @@
     }
     const uri = data.url.replace(/^[a-z]+:\/\/[^/?#]*/i, "");
     const request = { method: data.method, uri, headers, body: utf8Decode(data.body, false) };
-    return whenDone(handle.call(owner, request, response), () => answerOf(new Response(
-      response.body === "" ? null : response.body,
-      { status: response.statusCode, statusText: response.status, headers: response.headers },
-    )));
+    return whenDone(handle.call(owner, request, response), () => {
+      // `status` is the text behind the code; a number there is a code that was put in the wrong place.
+      const isCode = typeof response.status === "number";
+      const status = isCode && response.statusCode === 200 ? response.status : response.statusCode;
+      const init = { status, statusText: isCode ? "" : response.status, headers: response.headers };
+      return answerOf(new Response(response.body === "" ? null : response.body, init));
+    });
   }
 
   // "/user/:id" and "/files/*": what of a path fits, written as it was; null if it does not.
@@ -44,21 +47,35 @@
     return fits ? parts.slice(0, wanted.length).join("/") || "/" : null;
   }
 
-  // The container that a path belongs to, made when it is first asked for.
+  // The first route that a path fits, and the name of the port to its container.
   function routed(routes, data) {
+    if (routes === undefined) return undefined;
     const path = new URL(data.url).pathname;
     for (const [pattern, program] of Object.entries(routes)) {
       const fit = fitting(pattern, path);
-      if (fit === null) continue;
-      const name = `route:${fit}`;
-      const known = get(name);
-      if (known !== undefined) return known;
-      const { type = "js", ...init } = typeof program === "string" ? { program } : program;
-      const child = create(type, init);
-      bind(name, child);
-      return child;
+      if (fit !== null) return { program, name: `route:${fit}`, onlyLooks: Boolean(program?.readOnly) };
     }
     return undefined;
+  }
+
+  // The container of a route, made when it is first asked for.
+  function behind({ program, name }) {
+    const known = get(name);
+    if (known !== undefined) return known;
+    const { type = "js", readOnly, ...init } = typeof program === "string" ? { program } : program;
+    const child = create(type, init);
+    bind(name, child);
+    return child;
+  }
+
+  const looks = (data) => data.method === "GET" || data.method === "HEAD";
+
+  // A route that only reads has no turns: what comes in one all the same is told so.
+  function turnedAway(data) {
+    if (looks(data)) return plain(503, "Service Unavailable", "this route is read by queries alone, and this request came in a turn\n");
+    const answer = plain(405, "Method Not Allowed", "this route is read-only: GET and HEAD are answered here\n");
+    answer.headers.push(["allow", "GET, HEAD"]);
+    return answer;
   }
 
   // Somebody wants to open a socket, which is a port. It is open unless the program answers with a response.
@@ -76,8 +93,9 @@
   natives.serve = function (data, routes, fetch, fetchOwner, handle, handleOwner, websocket, websocketOwner, moved) {
     if (typeof data.socket === "number" && moved?.length > 0) return welcome(data, moved[0], websocket, websocketOwner);
     if (data.streams !== undefined) return endStreams(data.streams);
-    const child = routes === undefined ? undefined : routed(routes, data);
-    if (child !== undefined) return forward(child, data);
+    const route = routed(routes, data);
+    if (route?.onlyLooks) return turnedAway(data);
+    if (route !== undefined) return forward(behind(route), data);
     if (data.stream !== undefined) return stream(data);
     if (fetch !== undefined) return whenDone(fetch.call(fetchOwner, requestOf(data)), answerOf);
     if (handle !== undefined) return answerByHand(handle, handleOwner, data);
@@ -111,11 +129,22 @@
     writable: true, configurable: true,
   });
 
-  // A query is answered as a request is; one that gives nothing becomes a request.
+  // Where a route leads a query: `[name, otherwise]`, the port of the container that is asked, and what is answered if that has no answer;
+  // null: the request becomes one. A route that only reads answers always.
+  function ledOn(data) {
+    const route = routed(exportedRoutes(), data);
+    if (route === undefined) return undefined;
+    const nothing = route.onlyLooks ? plain(404, "Not Found", "there is nothing to read here\n") : null;
+    if (get(route.name) !== undefined) return [route.name, nothing];
+    return nothing ?? undefined;
+  }
+
+  // A query is answered as a request is; one that gives nothing is led on by the routes, or becomes a request.
   natives.ask = function (data, query, owner) {
+    if (query === undefined) return ledOn(data);
     return whenDone(query.call(owner, requestOf(data)), (value) => {
       if (value instanceof Response && isStreaming(value)) throw new TypeError("a query is answered at once: a stream is for fetch(request)");
-      return value === undefined ? undefined : answerOf(value);
+      return value === undefined ? ledOn(data) : answerOf(value);
     });
   };
 

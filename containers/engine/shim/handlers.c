@@ -264,7 +264,29 @@ JSValue program_request(JSContext *context, Reader *input)
     return call(context, JS_DupValue(context, engine.serve), JS_UNDEFINED, 9, arguments);
 }
 
-/* A question, if the program has a function for questions; else false. */
+static bool has_routes(JSContext *context)
+{
+    JSValue routes = exported(context, atom_routes);
+    bool there = !JS_IsUndefined(routes);
+    JS_FreeValue(context, routes);
+    return there;
+}
+
+/* routes(): what the program exports under this name; only whoever needs it looks for it. */
+static JSValue native_routes(JSContext *context, JSValueConst this_value, int count, JSValueConst *arguments)
+{
+    (void)this_value, (void)count, (void)arguments;
+    return exported(context, atom_routes);
+}
+
+static const JSCFunctionListEntry natives[] = {JS_CFUNC_DEF("routes", 0, native_routes)};
+
+int handlers_natives(JSContext *context, JSValueConst object)
+{
+    return JS_SetPropertyFunctionList(context, object, natives, sizeof(natives) / sizeof(natives[0]));
+}
+
+/* A question, if the program has a function for questions, or routes to whom may have one; else false. */
 JSValue program_query(JSContext *context, Reader *input)
 {
     Arrived arrived;
@@ -272,7 +294,7 @@ JSValue program_query(JSContext *context, Reader *input)
     arguments[1] = find_handler(context, atom_query, &arguments[2]);
     if (JS_IsException(arguments[1]))
         return JS_EXCEPTION;
-    if (JS_IsUndefined(arguments[1]))
+    if (JS_IsUndefined(arguments[1]) && !has_routes(context))
         return JS_FALSE;
     arguments[0] = read_arrived(context, input, &arrived);
     if (JS_IsException(arguments[0]))

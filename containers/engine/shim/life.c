@@ -76,7 +76,7 @@ static int make_globals(JSContext *context)
 {
     JSValue natives = JS_NewObject(context);
     int failed = JS_IsException(natives) || natives_init(context, natives) || ports_init(context) || syscalls_init(context) ||
-                 syscalls_natives(context, natives) || web_natives(context, natives) ||
+                 syscalls_natives(context, natives) || web_natives(context, natives) || handlers_natives(context, natives) ||
                  run_prelude(context, natives) || write_init(context) || program_init(context) || handlers_init(context);
     if (!failed) {
         static const struct { const char *name; JSValue *function; } wanted[] = {

@@ -164,6 +164,7 @@ int program_init(JSContext *context);
 extern const size_t modules_bytes;
 const uint8_t *modules_text(void);
 int handlers_init(JSContext *context);
+int handlers_natives(JSContext *context, JSValueConst natives);
 JSValue program_create(JSContext *context, Reader *input);
 JSValue program_load(JSContext *context, Reader *input);
 JSValue program_eval(JSContext *context, Reader *input);

@@ -24,7 +24,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::debug;
 
 use super::exchange::Handler;
 use super::metrics::Metrics;
@@ -33,6 +32,7 @@ use super::own::HEAD_TIMED_OUT;
 use super::paced::Paced;
 use super::request::Scheme;
 use super::settings::Settings;
+use super::trouble::{Broken, Trouble, Troubles};
 use super::{socket, tls};
 
 /// The least that hyper keeps of a connection, in bytes.
@@ -49,6 +49,7 @@ pub(super) struct Terms<H> {
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tls: Option<TlsAcceptor>,
+    pub(super) troubles: Troubles,
 }
 
 /// Whether the server was asked to stop.
@@ -59,18 +60,18 @@ pub(super) async fn serve<H: Handler>(stream: TcpStream, terms: Arc<Terms<H>>, s
     // Answers are written whole, so nothing is won by waiting for more. Failing costs time only.
     let _ = stream.set_nodelay(true);
     let _connected = terms.metrics.connected();
+    let from = stream.peer_addr().ok();
     let paced = Paced::new(stream, terms.settings.write_timeout);
     let ended = match &terms.tls {
         Some(tls) => encrypted(paced, tls, &terms, stopping).await,
         None => clear(paced, &terms, stopping).await,
     };
-    if let Err(error) = ended {
-        debug!(target: "everturn::http", error, "a connection ended");
+    if let Err(broken) = ended {
+        terms.troubles.tell_end(&broken, from);
     }
 }
 
-/// Why a connection ended that was not over.
-type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+type Ended = Result<(), Broken>;
 
 async fn encrypted<H: Handler>(
     stream: Paced<TcpStream>,
@@ -79,7 +80,10 @@ async fn encrypted<H: Handler>(
     mut stopping: Stopping,
 ) -> Ended {
     let accepted = tokio::select! {
-        accepted = timeout(terms.settings.head_timeout, tls.accept(stream)) => accepted??,
+        accepted = timeout(terms.settings.head_timeout, tls.accept(stream)) => match accepted {
+            Ok(accepted) => accepted.map_err(of_handshake)?,
+            Err(late) => return Err(Broken::of(Trouble::Slow, format!("its TLS handshake: {late}"))),
+        },
         _ = stopping.wait_for(|stops| *stops) => return Ok(()),
     };
     let is_http2 = accepted.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
@@ -96,11 +100,12 @@ async fn clear<H: Handler>(mut stream: Paced<TcpStream>, terms: &Terms<H>, mut s
     match heard {
         Ok(protocol) => speak(opening::rewound(stream, read), protocol?, Scheme::Http, terms, stopping).await,
         Err(late) => {
-            if !read.is_empty() {
+            let trouble = (!read.is_empty()).then_some(Trouble::Slow);
+            if trouble.is_some() {
                 stream.write_all(HEAD_TIMED_OUT).await?;
                 linger(stream).await?;
             }
-            Err(late.into())
+            Err(Broken::of(trouble, format!("its head: {late}")))
         }
     }
 }
@@ -153,12 +158,12 @@ async fn http1<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
     if let Some(accepted) = accepted {
         return match ended {
             Ok(()) => {
-                accepted.run(stream, parts.read_buf.to_vec(), &terms.settings, stopping).await;
+                accepted.run(stream, parts.read_buf.to_vec(), terms, stopping).await;
                 Ok(())
             }
             Err(error) => {
                 accepted.socket.closed().await;
-                Err(error.into())
+                Err(Broken::of_http1(error, false))
             }
         };
     }
@@ -166,14 +171,29 @@ async fn http1<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(()) if is_last.load(Ordering::Relaxed) => linger(stream).await?,
         Ok(()) => stream.shutdown().await?,
         Err(error) => {
-            if error.is_timeout() && !parts.read_buf.is_empty() {
-                stream.write_all(HEAD_TIMED_OUT).await?;
-            }
-            linger(stream).await?;
-            return Err(error.into());
+            let in_head = !parts.read_buf.is_empty();
+            let is_timeout = error.is_timeout();
+            let broken = Broken::of_http1(error, in_head);
+            // Whether it still hears of it changes nothing of why it ended.
+            let told = async {
+                if is_timeout && in_head {
+                    stream.write_all(HEAD_TIMED_OUT).await?;
+                }
+                linger(stream).await
+            };
+            let _ = told.await;
+            return Err(broken);
         }
     }
     Ok(())
+}
+
+/// A client that goes away within a handshake has done nothing wrong.
+fn of_handshake(error: io::Error) -> Broken {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Broken::of(Trouble::Handshake, error),
+        _ => error.into(),
+    }
 }
 
 fn http1_terms(settings: &Settings) -> http1::Builder {
@@ -258,7 +278,7 @@ async fn http2<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
     let mut is_ending = false;
     loop {
         tokio::select! {
-            ended = &mut connection => return Ok(ended?),
+            ended = &mut connection => return ended.map_err(Broken::of_http2),
             _ = stopping.wait_for(|stops| *stops), if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
@@ -269,7 +289,7 @@ async fn http2<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send>(
                 if due > Instant::now() {
                     deadline = due;
                 } else if is_ending {
-                    return Err("the client did not end its connection".into());
+                    return Err(Broken::of(None, "the client did not end its connection"));
                 } else {
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();

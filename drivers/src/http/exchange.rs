@@ -26,6 +26,7 @@ use super::own::{busy, last, plain};
 use super::request::{self, Scheme, Unfit};
 use super::settings::Settings;
 use super::socket::{Accepted, Welcome};
+use super::trouble::{Trouble, Troubles};
 use super::{answer, idempotency, inside, socket};
 
 /// Who answers the requests of a connection.
@@ -46,6 +47,7 @@ pub(super) struct Exchange {
     /// Why there is no inside any more, once there is none.
     ended: watch::Sender<Option<Failure>>,
     stopping: Stopping,
+    troubles: Troubles,
 }
 
 /// Why a body is not there as a whole.
@@ -62,9 +64,10 @@ impl Exchange {
         metrics: Arc<Metrics>,
         ended: watch::Sender<Option<Failure>>,
         stopping: Stopping,
+        troubles: Troubles,
     ) -> Exchange {
         let places = Arc::new(Semaphore::new(settings.requests_max));
-        Exchange { inside, settings, metrics, places, ended, stopping }
+        Exchange { inside, settings, metrics, places, ended, stopping, troubles }
     }
 
     async fn exchange(&self, request: Request<Incoming>, scheme: Scheme) -> Answer {
@@ -72,11 +75,11 @@ impl Exchange {
         let url = match request::url(&head, scheme) {
             Ok(url) => url,
             Err(unfit) => {
-                debug!(target: "everturn::http", %unfit, "refused");
                 let status = match unfit {
                     Unfit::Connect => StatusCode::NOT_IMPLEMENTED,
                     _ => StatusCode::BAD_REQUEST,
                 };
+                self.troubles.tell(Trouble::Malformed, &unfit);
                 return unread(&body, plain(status, &unfit.to_string()));
             }
         };
@@ -118,18 +121,20 @@ impl Exchange {
     }
 
     fn refuse(&self, url: &str, not_read: NotRead) -> Answer {
-        let (status, why) = match not_read {
+        let (trouble, status, why) = match not_read {
             NotRead::TooLarge => {
                 let most = format!("a body may have {} bytes", self.settings.body_bytes_max);
-                (StatusCode::PAYLOAD_TOO_LARGE, most)
+                (Trouble::BodyTooLarge, StatusCode::PAYLOAD_TOO_LARGE, most)
             }
-            NotRead::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned()),
+            NotRead::TooSlow => {
+                (Trouble::Slow, StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())
+            }
             NotRead::Broken(error) => {
                 debug!(target: "everturn::http", url, %error, "the body broke off");
-                (StatusCode::BAD_REQUEST, "the body broke off".to_owned())
+                (Trouble::BrokenOff, StatusCode::BAD_REQUEST, "the body broke off".to_owned())
             }
         };
-        debug!(target: "everturn::http", url, why, "refused");
+        self.troubles.tell(trouble, &format_args!("{why}, for {url}"));
         last(plain(status, &why))
     }
 
@@ -167,14 +172,14 @@ impl Exchange {
         let data = match request::encode(head, url, body) {
             Ok(data) => data,
             Err(error) => {
-                debug!(target: "everturn::http", url, %error, "refused");
+                self.troubles.tell(Trouble::Malformed, &format_args!("{error}, for {url}"));
                 return plain(StatusCode::BAD_REQUEST, "");
             }
         };
         let once = match idempotency::once(head, url, body, self.settings.idempotency_time) {
             Ok(once) => once,
             Err(bad) => {
-                debug!(target: "everturn::http", url, %bad, "refused");
+                self.troubles.tell(Trouble::Malformed, &format_args!("{bad}, for {url}"));
                 return plain(StatusCode::BAD_REQUEST, &bad.to_string());
             }
         };
@@ -261,8 +266,11 @@ impl Exchange {
                 busy("no further reply can be kept for an Idempotency-Key")
             }
             Failure::TooLarge(why) => {
-                debug!(target: "everturn::http", url, why, "refused");
-                plain(StatusCode::PAYLOAD_TOO_LARGE, "")
+                self.troubles.tell(Trouble::BodyTooLarge, &format_args!("{why}, for {url}"));
+                plain(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "a request is one message inside, and this one is too large for that",
+                )
             }
             failure @ Failure::Stopped(_) => {
                 error!(target: "everturn::http", %failure, "there is nobody who answers any more");

@@ -21,6 +21,7 @@ use super::inside::{Failure, Inside};
 use super::metrics::Metrics;
 use super::settings::{Settings, Tls};
 use super::tls;
+use super::trouble::Troubles;
 
 /// How long to wait when the system lets nobody in, for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -123,17 +124,31 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let (tell_end, mut ended) = watch::channel(None);
         let (tell_stop, stopping) = watch::channel(false);
-        let mut listeners = JoinSet::new();
+        let (mut listeners, troubles) = (JoinSet::new(), Troubles::default());
         if let Some((listener, _)) = self.admin {
             let handler = Arc::new(Admin::new(inside.clone(), metrics.clone()));
             let settings = Settings { connections_max: ADMIN_CONNECTIONS_MAX, ..Settings::default() };
             // What is said here does not count as what was served.
-            let terms = Terms { handler, settings, metrics: Arc::new(Metrics::new()), tls: None };
+            let terms = Terms {
+                handler,
+                settings,
+                metrics: Arc::new(Metrics::new()),
+                tls: None,
+                troubles: troubles.clone(),
+            };
             listeners.spawn(listen(listener, Arc::new(terms), stopping.clone()));
         }
-        let handler =
-            Arc::new(Exchange::new(inside, self.settings, metrics.clone(), tell_end, stopping.clone()));
-        let terms = Terms { handler, settings: self.settings, metrics, tls: self.tls };
+        let handler = Exchange::new(
+            inside,
+            self.settings,
+            metrics.clone(),
+            tell_end,
+            stopping.clone(),
+            troubles.clone(),
+        );
+        let handler = Arc::new(handler);
+        let terms =
+            Terms { handler, settings: self.settings, metrics, tls: self.tls, troubles: troubles.clone() };
         listeners.spawn(listen(self.listener, Arc::new(terms), stopping));
         let failed = tokio::select! {
             () = stop => None,
@@ -141,6 +156,7 @@ impl Server {
         };
         tell_stop.send_replace(true);
         while listeners.join_next().await.is_some() {}
+        troubles.end();
         failed.map_or(Ok(()), Err)
     }
 }

@@ -5,7 +5,7 @@
 //! 2. What waits for a client is bounded, in messages and in bytes: one that is too slow loses its connection.
 //! 3. However a connection ends, the inside is told.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -27,10 +27,10 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tracing::debug;
 
 use super::Answer;
-use super::connection::Stopping;
+use super::connection::{Stopping, Terms};
 use super::own::plain;
 use super::request::named_by_connection;
-use super::settings::Settings;
+use super::trouble::{Trouble, Troubles};
 
 /// What may wait for one client.
 const FRAMES_MAX: usize = 1_024;
@@ -83,42 +83,59 @@ pub enum Welcome {
     Opened(Box<dyn Socket>, Waiting),
 }
 
+/// How much waits for a client.
+#[derive(Debug, Default)]
+struct Load {
+    bytes: AtomicUsize,
+    /// Something did not fit any more.
+    is_full: AtomicBool,
+}
+
 /// The way to a client. When it is dropped, the connection ends after what was given.
 #[derive(Debug)]
 pub struct Outgoing {
     frames: mpsc::Sender<Frame>,
-    bytes: Arc<AtomicUsize>,
+    load: Arc<Load>,
 }
 
 /// What waits for a client.
 #[derive(Debug)]
 pub struct Waiting {
     frames: mpsc::Receiver<Frame>,
-    bytes: Arc<AtomicUsize>,
+    load: Arc<Load>,
 }
 
 impl Outgoing {
     /// A way to a client and its other end.
     pub fn new() -> (Outgoing, Waiting) {
-        let ((sender, receiver), bytes) = (mpsc::channel(FRAMES_MAX), Arc::new(AtomicUsize::new(0)));
-        (Outgoing { frames: sender, bytes: bytes.clone() }, Waiting { frames: receiver, bytes })
+        let ((sender, receiver), load) = (mpsc::channel(FRAMES_MAX), Arc::<Load>::default());
+        (Outgoing { frames: sender, load: load.clone() }, Waiting { frames: receiver, load })
     }
 
-    /// Lets a message wait for the client; `false` if too much does, or the client has gone.
+    /// Lets a message wait for the client; `false` if too much does, or the client has gone. One for whom too much waits is told so
+    /// after what was given before.
     pub fn give(&self, frame: Frame) -> bool {
         let bytes = frame.bytes();
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES_MAX {
-            return false;
+        let fits = self.load.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= BYTES_MAX;
+        let is_given = fits && self.frames.try_send(frame).is_ok();
+        if !is_given {
+            // Before the way is dropped, by which the other side learns of it.
+            self.load.is_full.store(true, Ordering::Release);
         }
-        self.frames.try_send(frame).is_ok()
+        is_given
     }
 }
 
 impl Waiting {
     async fn next(&mut self) -> Option<Frame> {
         let frame = self.frames.recv().await?;
-        self.bytes.fetch_sub(frame.bytes(), Ordering::Relaxed);
+        self.load.bytes.fetch_sub(frame.bytes(), Ordering::Relaxed);
         Some(frame)
+    }
+
+    /// Whether it has ended because too much waited.
+    fn is_full(&self) -> bool {
+        self.load.is_full.load(Ordering::Acquire)
     }
 }
 
@@ -210,19 +227,20 @@ type End = Option<(CloseCode, &'static str)>;
 
 impl Accepted {
     /// Carries messages until either side ends it. `read` came after the request already.
-    pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin, H>(
         mut self,
         stream: S,
         read: Vec<u8>,
-        settings: &Settings,
+        terms: &Terms<H>,
         stopping: Stopping,
     ) {
+        let settings = &terms.settings;
         let most = Some(settings.socket_message_bytes_max);
         let config =
             WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
         let config = config.max_message_size(most).max_frame_size(most);
         let mut stream = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
-        let end = self.carry(&mut stream, settings.socket_ping, stopping).await;
+        let end = self.carry(&mut stream, settings.socket_ping, stopping, &terms.troubles).await;
         self.socket.closed().await;
         let ending = async {
             if let Some((code, reason)) = end {
@@ -246,6 +264,7 @@ impl Accepted {
         stream: &mut WebSocketStream<S>,
         ping: Duration,
         mut stopping: Stopping,
+        troubles: &Troubles,
     ) -> End {
         let mut ticking = interval(ping);
         let mut is_heard = true;
@@ -259,24 +278,34 @@ impl Accepted {
             let sent = match event {
                 Event::Came(came) => {
                     is_heard = true;
-                    match self.heard(came).await {
+                    match self.heard(came, troubles).await {
                         Ok(()) => Ok(()),
                         Err(end) => return end,
                     }
                 }
                 Event::Gives(Some(frame)) => stream.send(frame.into()).await,
+                Event::Gives(None) if self.waiting.is_full() => {
+                    let most = format_args!("at most {FRAMES_MAX} messages and {BYTES_MAX} bytes may");
+                    troubles.tell(Trouble::SocketFull, &most);
+                    return Some((CloseCode::Again, "too much waits for this client"));
+                }
                 Event::Gives(None) => return Some((CloseCode::Normal, "")),
                 Event::Ticks if !std::mem::replace(&mut is_heard, false) => return None,
                 Event::Ticks => stream.send(Message::Ping(Bytes::new())).await,
             };
             if let Err(error) = sent {
-                debug!(target: "everturn::http", %error, "a socket ended");
+                match &error {
+                    Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
+                        troubles.tell(Trouble::Slow, &error);
+                    }
+                    _ => debug!(target: "everturn::http", %error, "a socket ended"),
+                }
                 return None;
             }
         }
     }
 
-    async fn heard(&self, came: Result<Message, Error>) -> Result<(), End> {
+    async fn heard(&self, came: Result<Message, Error>, troubles: &Troubles) -> Result<(), End> {
         let frame = match came {
             Ok(Message::Text(text)) => Frame::Text(text.as_str().to_owned()),
             Ok(Message::Binary(bytes)) => Frame::Bytes(bytes.to_vec()),
@@ -284,7 +313,13 @@ impl Accepted {
             Ok(Message::Close(_)) => return Err(None),
             Ok(_) => return Ok(()),
             Err(error) => {
-                debug!(target: "everturn::http", %error, "a socket ended");
+                match &error {
+                    // Clients go away without a word.
+                    Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => {
+                        debug!(target: "everturn::http", %error, "a socket ended");
+                    }
+                    _ => troubles.tell(Trouble::SocketRules, &error),
+                }
                 return Err(match error {
                     Error::Capacity(_) => Some((CloseCode::Size, "the message is too large")),
                     Error::Utf8(_) => Some((CloseCode::Invalid, "the text is no UTF-8")),

@@ -49,11 +49,19 @@ async fn a_head_that_is_too_large_is_431() {
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(2_000));
     assert_eq!(server.ask(long).await.status, 431);
     let path = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(2_000));
-    assert!([414, 431].contains(&server.ask(path).await.status));
+    assert_eq!(server.ask(path).await.status, 431, "the first line is of the head");
     let many = |lines: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(lines));
     assert_eq!(server.ask(many(9)).await.status, 200);
     assert_eq!(server.ask(many(10)).await.status, 431);
     assert_eq!(server.inside.told().len(), 1);
+}
+
+#[tokio::test]
+async fn a_target_that_no_head_is_too_small_for_is_414() {
+    let server = Running::start(Settings { head_bytes_max: 200_000, ..Settings::default() }, echo()).await;
+    let path = |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(bytes - 1));
+    assert_eq!(server.ask(path(60_000)).await.status, 200);
+    assert_eq!(server.ask(path(65_536)).await.status, 414);
 }
 
 #[tokio::test]

@@ -72,6 +72,7 @@ pub(super) enum Said {
 
 impl Native for Outbox {
     const CHECKED: Checked = Checked::Never;
+    const HEARS_EXCEPTIONS: bool = false;
 
     fn create(_: &mut Turn, init: Ipld) -> Result<Outbox, Exception> {
         match init {

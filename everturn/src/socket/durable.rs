@@ -76,6 +76,7 @@ pub(super) enum Opened {
 
 impl Native for Waiting {
     const CHECKED: Checked = Checked::Never;
+    const HEARS_EXCEPTIONS: bool = false;
 
     fn create(_: &mut Turn, _: Ipld) -> Result<Waiting, Exception> {
         Ok(Waiting { asked: 0, new: Vec::new(), sending: Vec::new(), sending_bytes: 0 })

@@ -4,6 +4,8 @@
 //! 1. A question leaves no mark: memory goes back to the savepoint, and nothing of the runtime record changes, ticks neither.
 //! 2. Where the savepoint lies is no outcome, so that one is made before a question is none either.
 
+use everturn_dag::Ipld;
+
 use super::{ExoInterface, Surroundings, within};
 use crate::turn::{Closed, Turn, live, question};
 use crate::{Effect, Exception, ExceptionKind, ExoError, Input, LogLevel, Verdict};
@@ -20,10 +22,25 @@ pub enum Asked {
     },
     /// It leaves the request, which is given back, to a turn.
     LeftToTurn(Vec<u8>),
+    /// A child of its is to be asked instead.
+    LedOn(LedOn),
+}
+
+/// Where a question goes on.
+#[derive(Debug)]
+pub struct LedOn {
+    /// The name of the port that leads to the child.
+    pub port: String,
+    /// The answer if the child has none: one dag-cbor value. Without it the request becomes a turn.
+    pub otherwise: Option<Vec<u8>>,
+    /// The request, given back.
+    pub data: Vec<u8>,
 }
 
 /// What the engine answers where a program has no part for questions: dag-cbor's `false`.
 const NO_QUERIES: &[u8] = &[0xf4];
+/// How an answer begins that leads on: dag-cbor's list of two.
+const LEADS_ON: u8 = 0x82;
 
 impl ExoInterface {
     /// Asks the program to answer a request without a turn. Nothing of the container is another afterwards, its ticks neither. The
@@ -70,6 +87,9 @@ impl ExoInterface {
         match (answer.filter(|_| !self.is_queryless), input) {
             (None, Input::Query(data)) => Ok(Asked::LeftToTurn(data)),
             (None, _) => Ok(Asked::LeftToTurn(Vec::new())),
+            (Some(Ok(answer)), Input::Query(data)) if answer.first() == Some(&LEADS_ON) => {
+                Ok(led_on(&answer, data))
+            }
             (Some(answer), _) => {
                 let lines = effects.take().into_iter().filter_map(|effect| match effect {
                     Effect::Log { level, text } => Some((level, text)),
@@ -99,4 +119,13 @@ impl ExoInterface {
         let names = answer.and_then(|answer| everturn_dag::node::decode(&answer).ok());
         Ok(names.unwrap_or_default())
     }
+}
+
+/// What does not say where leads nowhere, and the request becomes a turn.
+fn led_on(answer: &[u8], data: Vec<u8>) -> Asked {
+    let Ok((port, otherwise)) = everturn_dag::node::decode::<(String, Option<Ipld>)>(answer) else {
+        return Asked::LeftToTurn(data);
+    };
+    let otherwise = otherwise.and_then(|answer| everturn_dag::node::encode(&answer).ok());
+    Asked::LedOn(LedOn { port, otherwise, data })
 }

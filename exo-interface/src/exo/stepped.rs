@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everturn_port_manager::{ContainerId, Delivery, PortRef, Ticks};
+use everturn_port_manager::{ContainerId, Delivery, PortRef, Source, Ticks};
 
 use crate::{Effects, Exception, ExceptionKind, Target, Verdict};
 
@@ -11,6 +11,8 @@ use crate::{Effects, Exception, ExceptionKind, Target, Verdict};
 pub struct Stepped {
     /// What was taken; `None` for a collection.
     pub taken: Option<Arc<Delivery>>,
+    /// Where it had waited; `None` for a collection.
+    pub source: Option<Source>,
     /// The way back to whoever sent it, if the turn failed; `None` is the host, or nobody.
     pub back: Option<Target>,
     /// What it burnt.
@@ -30,6 +32,13 @@ pub struct Stepped {
     pub forgot: Option<ContainerId>,
     /// What it drew from the host's source of random bytes, in order: `None` where that had nothing.
     pub drawn: Vec<Option<Vec<u8>>>,
+}
+
+impl Stepped {
+    /// The container's ticks when the turn began, by which it is told from the others.
+    pub fn begun(&self) -> Ticks {
+        Ticks(self.ticks.0.saturating_sub(self.burnt.0))
+    }
 }
 
 /// A turn that was done.

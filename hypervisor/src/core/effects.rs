@@ -9,6 +9,7 @@ use everturn_exo_interface::{
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, Nonce, PortId, Reply, Ticks};
 use serde::Serialize;
 
+use super::runner::{Coming, span_of_turn};
 use super::{Awaited, Core};
 use crate::batch::Output;
 use crate::metrics::add;
@@ -49,6 +50,9 @@ impl Core {
     }
 
     pub(super) fn carry_out(&mut self, id: ContainerId, mut stepped: Stepped) -> Result<(), HypervisorError> {
+        let (source, begun) = (stepped.source.take(), stepped.begun());
+        let coming = || Some(Coming(source.as_ref()?, stepped.taken.as_ref()?.at));
+        let _turn = span_of_turn(id, || begun, coming).entered();
         tracing::trace!(target: "everturn::path", container = %id, burnt = %stepped.burnt, "Carried out");
         self.open.touched.insert(id);
         self.keep_turn(id, &mut stepped);
@@ -77,10 +81,14 @@ impl Core {
                 Ok(effects.answer)
             }
             Err(exception) => {
-                tracing::debug!(container = %id, %exception, "a turn was discarded");
+                let mut heard = awaited.is_some();
                 if let Some(delivery) = &taken {
+                    heard |= self.hears(delivery, back.as_ref(), id);
                     self.tell_sender(sender, delivery, back, &exception, at)?;
                 }
+                let at = taken.as_ref().map(|taken| taken.at);
+                let message = source.as_ref().zip(at).map(|(source, at)| Coming(source, at));
+                log_discarded(id, begun, message, &exception, heard);
                 Err(exception)
             }
         };
@@ -157,6 +165,24 @@ impl Core {
         Ok(())
     }
 
+    /// Whether anybody learns that a delivery's turn has failed, and makes something of it.
+    fn hears(&self, delivery: &Delivery, back: Option<&Target>, id: ContainerId) -> bool {
+        if delivery.message.reply == Reply::LastPort || delivery.kind == Kind::Create {
+            return true;
+        }
+        let told = !matches!(delivery.kind, Kind::Exception | Kind::Close);
+        let by = back.filter(|_| told).and_then(|back| match back {
+            Target::Parent => self.running.get(&id)?.record().holder,
+            Target::Port(port) => match port.port_id().peer() {
+                Some(peer) => self.ends.get(&peer).copied(),
+                None => Some(port.id),
+            },
+        });
+        let exo = by.and_then(|by| self.running.get(&by));
+        let known = exo.and_then(|exo| self.runner.types.find(&exo.record().container_type));
+        known.is_some_and(|known| known.hears_exceptions())
+    }
+
     /// Tells the sender of a message that its turn failed, and returns the ports. With nobody to tell, the ports are
     /// deleted (design, section 5).
     fn tell_sender(
@@ -210,6 +236,23 @@ impl Core {
         self.change_waiting(creator, |ports| ports.push_notice(child.id, delivery));
         self.waits(at);
         Ok(())
+    }
+}
+
+/// Tells those who look after the host that a turn was discarded: all of them, where nobody else learns of it.
+fn log_discarded(
+    id: ContainerId,
+    ticks: Ticks,
+    message: Option<Coming<'_>>,
+    exception: &Exception,
+    heard: bool,
+) {
+    let kind = exception.kind;
+    let message_id = message.map(|message| message.to_string());
+    if heard {
+        tracing::debug!(target: "everturn::turn", container = %id, %ticks, message_id, ?kind, "a turn was discarded: {exception}");
+    } else {
+        tracing::error!(target: "everturn::turn", container = %id, %ticks, message_id, ?kind, "a turn was discarded, and nobody else is told: {exception}");
     }
 }
 

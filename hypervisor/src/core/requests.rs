@@ -8,7 +8,7 @@ use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, Receip
 
 use super::again::Again;
 use super::effects::{Sender, null_message, stamp};
-use super::{Allowance, Awaited, Connecting, Core, Pending, Place};
+use super::{Allowance, Awaited, Connecting, Core, Pending, Place, Question};
 use crate::batch::{Errand, Output, Repeated, Reply};
 use crate::builder::TurnsBy;
 use crate::handle::Inspection;
@@ -55,9 +55,7 @@ pub(crate) enum Command {
     /// A request that only looks, if the container has an answer to such.
     Query {
         to: ContainerId,
-        data: Vec<u8>,
-        date_ms: u64,
-        reply: Reply<Vec<u8>>,
+        question: Question,
     },
     Wait {
         id: ContainerId,
@@ -145,6 +143,7 @@ impl Pending {
         match self {
             Pending::Wait(_, _, reply) => drop(reply.send(Err(error))),
             Pending::Root(_, _, reply) => drop(reply.send(Err(error))),
+            Pending::Question(_, _, question) => drop(question.reply.send(Err(error))),
         }
     }
 }
@@ -160,7 +159,7 @@ impl Core {
                 self.post(to, kind, message, date_ms, awaited);
             }
             Command::Once { to, data, once, date_ms, reply } => self.once(to, data, once, date_ms, reply)?,
-            Command::Query { to, data, date_ms, reply } => self.query(to, data, date_ms, reply)?,
+            Command::Query { to, question } => self.query(to, question)?,
             Command::Wait { id, threshold, reply } => self.pending.push(Pending::Wait(threshold, id, reply)),
             Command::Root { id, ticks, reply } => self.pending.push(Pending::Root(ticks, id, reply)),
             Command::Restore { id, root, reply } => self.restore(id, root, reply)?,
@@ -306,8 +305,8 @@ impl Core {
         let missing = self.missing_type();
         let mut roots = false;
         for pending in std::mem::take(&mut self.pending) {
-            let (Pending::Wait(ticks, ..) | Pending::Root(ticks, ..)) = &pending;
-            if next.is_some_and(|next| next <= *ticks) {
+            let ticks = pending.ticks();
+            if next.is_some_and(|next| next <= ticks) {
                 match &missing {
                     Some(name) => pending.refuse(HypervisorError::UnknownType(name.clone())),
                     None => self.pending.push(pending),
@@ -315,16 +314,17 @@ impl Core {
                 continue;
             }
             roots |= matches!(pending, Pending::Root(..));
-            self.answer(pending);
+            self.answer(pending)?;
         }
         // The root is of exactly what is done now, so nothing more may join the batch.
         if roots { self.cut() } else { Ok(()) }
     }
 
-    fn answer(&mut self, pending: Pending) {
-        let (Pending::Wait(_, id, _) | Pending::Root(_, id, _)) = &pending;
+    fn answer(&mut self, pending: Pending) -> Result<(), HypervisorError> {
+        let (Pending::Wait(_, id, _) | Pending::Root(_, id, _) | Pending::Question(_, id, _)) = &pending;
         let ticks = self.running.get(id).map(|exo| exo.record().ticks);
         match (pending, ticks) {
+            (Pending::Question(_, to, question), _) => self.query(to, question)?,
             (Pending::Wait(_, _, reply), Some(ticks)) => self.open.outputs.push(Output::Waited(reply, ticks)),
             (Pending::Root(at, _, reply), Some(_)) if at < self.clock.latest => {
                 let earliest = self.clock.latest;
@@ -338,6 +338,7 @@ impl Core {
                 pending.refuse(HypervisorError::NoSuchContainer(id.to_string()));
             }
         }
+        Ok(())
     }
 
     pub(super) fn restore(

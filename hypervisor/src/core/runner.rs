@@ -9,7 +9,7 @@ use everturn_exo_interface::{
     Asked, ContainerType, ExoError, ExoInterface, Life, Limits, Outside, OwnLimits, Policy, Stepped,
     Surroundings, TypeContext,
 };
-use everturn_port_manager::{Head, Loose, Source, Ticks};
+use everturn_port_manager::{ContainerId, Loose, Source, Ticks};
 
 use super::Types;
 use crate::builder::Settings;
@@ -53,7 +53,9 @@ impl Runner {
         hand: &mut Loose,
         steps: &mut Vec<Stepped>,
     ) -> Result<(), HypervisorError> {
-        let _turn = span_of_turn(exo).entered();
+        let ticks = || exo.ports().next().map_or(exo.record().ticks, |head| exo.record().ticks.max(head.at));
+        let coming = || exo.ports().next().map(|head| Coming(&head.source, head.at));
+        let _turn = span_of_turn(exo.id(), ticks, coming).entered();
         self.around(exo, |exo, around| {
             let stepped = exo.step(around, hand)?;
             let lives = stepped.as_ref().is_some_and(|stepped| stepped.life == Life::GoesOn);
@@ -153,28 +155,32 @@ impl Runner {
     }
 }
 
-/// What is traced while a turn runs says whose it is: the container and its ticks before, and the message by the port through which
-/// it comes and its delivery tick.
-fn span_of_turn(exo: &ExoInterface) -> tracing::Span {
-    let next = || exo.ports().next().map(|head| Coming(head).to_string());
+/// What is traced of a turn says whose it is: the container, its ticks when the turn begins, and the message by the port through
+/// which it comes and its delivery tick. Costs nothing where nobody looks.
+pub(super) fn span_of_turn<'a>(
+    container: ContainerId,
+    ticks: impl FnOnce() -> Ticks,
+    message: impl FnOnce() -> Option<Coming<'a>>,
+) -> tracing::Span {
     tracing::debug_span!(
         target: "everturn::turn",
         "turn",
-        container = %exo.id(),
-        ticks = %exo.record().ticks,
-        message = next(),
+        %container,
+        ticks = %ticks(),
+        message = message().map(|coming| coming.to_string()),
     )
 }
 
 /// A message as people are told of it, such as `parent@12`.
-struct Coming<'a>(&'a Head);
+pub(super) struct Coming<'a>(pub(super) &'a Source, pub(super) Ticks);
 
 impl fmt::Display for Coming<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.source {
-            Source::Parent => write!(f, "parent@{}", self.0.at),
-            Source::Notice(child) => write!(f, "notice:{child}@{}", self.0.at),
-            Source::Named(name) => write!(f, "{name}@{}", self.0.at),
+        let at = self.1;
+        match self.0 {
+            Source::Parent => write!(f, "parent@{at}"),
+            Source::Notice(child) => write!(f, "notice:{child}@{at}"),
+            Source::Named(name) => write!(f, "{name}@{at}"),
         }
     }
 }
