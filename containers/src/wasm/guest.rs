@@ -315,7 +315,7 @@ impl Guest {
 fn instantiate(program: &Program, heap: &Heap) -> Result<(Store<Host>, Instance), WasmError> {
     let memory = View(heap.region().clone());
     let host = Host { turn: Turn::default(), memory, fuel: 0, incoming: Incoming::default() };
-    let mut store = Store::new(program.runtime.engine(), host);
+    let mut store = Store::new(program.runtime.engine(program.nature), host);
     store.set_fuel(INITIALISE_FUEL)?;
     let _turn = program.runtime.regions.lay_ready(heap.region());
     let instance = program.instance.instantiate(&mut store)?;

@@ -11,11 +11,16 @@
 //! 4. Every mutable global is exported under [`GLOBAL`] and its index: it is state beside the memory.
 //! 5. The start function is exported as [`START`] and started by nobody else: it belongs to the creation turn alone.
 //!
+//! In the JS engine only:
+//!
+//! 6. Fuel is paid at the heads of functions and loops: see `portions`.
+//!
 //! New globals and exports come last, so that no index of the module's own changes.
 
 mod data;
 pub(in crate::wasm) use data::constant;
 mod depth;
+mod portions;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -29,6 +34,7 @@ use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
 use super::program::WasmError;
 pub(crate) use depth::LIMIT_UNITS;
+pub(in crate::wasm) use portions::NOP_FUEL;
 use survey::Survey;
 
 /// The export that holds the lowest value of the stack pointer.
@@ -59,6 +65,11 @@ pub(crate) enum Nature {
 impl Nature {
     fn counts_depth(self) -> bool {
         self != Nature::Engine
+    }
+
+    /// Whether fuel is paid in portions, not for each operator.
+    pub(crate) fn pays_in_portions(self) -> bool {
+        self == Nature::Engine
     }
 
     /// Whether the memory that the module begins with becomes an image.
@@ -236,6 +247,13 @@ impl Rewriting {
         if let Some((global, counted)) = counted {
             depth::enter(&mut function, global, counted);
         }
+        let mut portions = if self.nature.pays_in_portions() { Some(portions::of(body)?) } else { None };
+        let mut pay = |function: &mut Function| {
+            if let Some(portion) = portions.as_mut().and_then(Iterator::next) {
+                portions::pay(function, portion);
+            }
+        };
+        pay(&mut function);
         let mut reader = body.get_operators_reader()?;
         let mut raised = false;
         while !reader.eof() {
@@ -245,6 +263,9 @@ impl Rewriting {
                 // The body is a block now, and whoever leaves it must pass its end.
                 (Operator::Return, Some(_)) => drop(function.instruction(&Instruction::Br(nesting))),
                 _ => drop(function.instruction(&RoundtripReencoder.instruction(operator.clone())?)),
+            }
+            if let Operator::Loop { .. } = &operator {
+                pay(&mut function);
             }
             if let Operator::GlobalSet { global_index } = &operator
                 && Some(*global_index) == self.survey.stack_pointer

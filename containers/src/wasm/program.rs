@@ -9,6 +9,7 @@ use wasmtime::{Engine, InstancePre, Linker};
 
 use super::admission::admit;
 use super::cache::ModuleCache;
+use super::config::Metering;
 use super::globals::Kinds;
 use super::guest::{Guest, Host};
 use super::instrument::{Instrumented, Nature, instrument};
@@ -84,7 +85,10 @@ impl From<wasm_encoder::reencode::Error> for WasmError {
 
 /// What all programs of one container type share.
 pub(crate) struct Runtime {
+    /// Counts every operator: for modules of users.
     engine: Engine,
+    /// For the JS engine, which pays in portions.
+    engine_of_js: Engine,
     pub(crate) regions: Arc<Regions>,
     tracking: Arc<Tracking>,
     tracker: TrackerKind,
@@ -106,15 +110,18 @@ impl Runtime {
             }
             None => tracking.detect(),
         };
-        Ok(Runtime { engine: config::engine(regions.clone())?, regions, tracking, tracker, cache })
+        let engine = config::engine(regions.clone(), Metering::Operators)?;
+        let engine_of_js = config::engine(regions.clone(), Metering::Nops)?;
+        Ok(Runtime { engine, engine_of_js, regions, tracking, tracker, cache })
     }
 
     pub(crate) fn tracker(&self) -> TrackerKind {
         self.tracker
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+    /// What compiles and runs modules of this nature.
+    pub(crate) fn engine(&self, nature: Nature) -> &Engine {
+        if nature.pays_in_portions() { &self.engine_of_js } else { &self.engine }
     }
 }
 
@@ -186,13 +193,14 @@ impl Program {
         let key = format!("{code} {} {}", config::NAME, role.key());
         let nature = role.nature();
         if let Some((module, image)) =
-            runtime.cache.as_ref().and_then(|cache| cache.get(&runtime.engine, &key))
+            runtime.cache.as_ref().and_then(|cache| cache.get(runtime.engine(nature), &key))
         {
             return Program::assemble(runtime, code, wasm, nature, &module, &image);
         }
         progress(Progress::Compiling);
         let Instrumented { module, memory } = instrument(&wasm, nature)?;
-        let module = wasmtime::Module::new(&runtime.engine, module).map_err(|error| role.blame(error))?;
+        let module =
+            wasmtime::Module::new(runtime.engine(nature), module).map_err(|error| role.blame(error))?;
         let mut program = Program::assemble(runtime, code, wasm, nature, &module, &memory)?;
         if let Role::Engine(initialise) = role {
             let image = config::on_guest_stack(|| Guest::initialised_memory(&program, initialise))?;
@@ -213,7 +221,7 @@ impl Program {
         module: &wasmtime::Module,
         image: &[u8],
     ) -> Result<Program, WasmError> {
-        let mut linker = Linker::new(&runtime.engine);
+        let mut linker = Linker::new(runtime.engine(nature));
         syscalls::add(&mut linker, nature)?;
         let instance = linker.instantiate_pre(module)?;
         let image = Image::with_tracking(image, config::RESERVE_BYTES, &runtime.tracking)?;

@@ -94,8 +94,8 @@ fn failed<T>(what: impl std::fmt::Display) -> Tried<T> {
 
 impl<'a> Script<'a> {
     pub(super) fn new(runtime: &'a Runtime, counts: &'a mut Counts) -> Script<'a> {
-        let store = Store::new(runtime.engine(), ());
-        let mut linker = Linker::new(runtime.engine());
+        let store = Store::new(runtime.engine(Nature::Alone), ());
+        let mut linker = Linker::new(runtime.engine(Nature::Alone));
         linker.allow_shadowing(true);
         let mut script = Script {
             runtime,
@@ -229,7 +229,8 @@ impl<'a> Script<'a> {
             Err(_) if is_valid(wasm, WasmFeatures::all()) => return Err(Miss::Omitted),
             Err(error) => return failed(error),
         };
-        Module::new(self.runtime.engine(), instrumented.module).or_else(|error| failed(format!("{error:#}")))
+        Module::new(self.runtime.engine(Nature::Alone), instrumented.module)
+            .or_else(|error| failed(format!("{error:#}")))
     }
 
     fn instantiate(&mut self, wasm: &[u8]) -> Tried<Instance> {
