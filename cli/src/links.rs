@@ -74,6 +74,14 @@ impl Linked {
         let kept = tokio::spawn(endpoint.run(inside, until));
         let linked = Linked { local, links, stop, kept, control: None };
         linked.connect().await?;
+        for (peer, why) in
+            linked.links.list().await?.into_iter().filter_map(|peer| Some((peer.address, peer.stopped?)))
+        {
+            tracing::error!(
+                peer,
+                "the link with it has stopped: {why}. Nothing goes on with it before `everturn peers resolve {peer}` on both sides"
+            );
+        }
         output.say(
             &format!("links on {address}, key {key}"),
             || json!({"event": "links", "address": address, "key": key}),

@@ -75,7 +75,7 @@ impl Links {
     /// Begins the link with a peer anew, after it has stopped. It goes on when the other side has done so too.
     ///
     /// # Errors
-    /// [`HypervisorError::Exception`] if the peer is not known.
+    /// [`HypervisorError::Exception`] if the peer is not known, or the link has not stopped.
     pub async fn resolve(&self, address: &str, resolution: Resolution) -> Result<(), HypervisorError> {
         self.0.ask(&Request::Resolve(address.to_owned(), resolution)).await
     }
@@ -133,29 +133,29 @@ impl Inside for Links {
         self.0.ask(&Request::Compare(address.to_owned(), dialer, theirs)).await.map_err(stopped)
     }
 
-    async fn next(&self, address: &str, after: u64, bytes_max: u64) -> Result<Outgoing, Stopped> {
-        self.0.ask(&Request::Next(address.to_owned(), after, bytes_max)).await.map_err(stopped)
+    async fn next(&self, address: &str, epoch: u64, after: u64, bytes_max: u64) -> Result<Outgoing, Stopped> {
+        self.0.ask(&Request::Next(address.to_owned(), epoch, after, bytes_max)).await.map_err(stopped)
     }
 
-    async fn acknowledged(&self, address: &str, position: Position) -> Result<Compared, Stopped> {
-        self.0.ask(&Request::Acknowledged(address.to_owned(), position)).await.map_err(stopped)
+    async fn acknowledged(&self, address: &str, epoch: u64, position: Position) -> Result<Compared, Stopped> {
+        self.0.ask(&Request::Acknowledged(address.to_owned(), epoch, position)).await.map_err(stopped)
     }
 
-    fn take(&self, address: &str, messages: &Outgoing) -> Taking {
-        let taking = self.0.ask_encoded(take(address, messages));
+    fn take(&self, address: &str, epoch: u64, messages: &Outgoing) -> Taking {
+        let taking = self.0.ask_encoded(take(address, epoch, messages));
         Box::pin(async move { taking.await.map_err(stopped) })
     }
 
-    async fn stop(&self, address: &str, why: &str) -> Result<(), Stopped> {
-        self.0.ask(&Request::Stop(address.to_owned(), why.to_owned())).await.map_err(stopped)
+    async fn stop(&self, address: &str, epoch: u64, why: &str) -> Result<(), Stopped> {
+        self.0.ask(&Request::Stop(address.to_owned(), epoch, why.to_owned())).await.map_err(stopped)
     }
 }
 
 /// [`Request::Take`] as it is encoded, without a copy of the messages.
-fn take(address: &str, messages: &Outgoing) -> Vec<u8> {
+fn take(address: &str, epoch: u64, messages: &Outgoing) -> Vec<u8> {
     let bytes: usize = messages.messages.iter().map(|message| message.len() + 9).sum();
     let mut request = Composer::with_capacity(bytes + address.len() + 64);
-    request.map(1).text("take").list(2).text(address);
+    request.map(1).text("take").list(3).text(address).integer(epoch);
     request.map(2).text("first").integer(messages.first).text("messages").list(messages.messages.len());
     for message in &messages.messages {
         request.bytes(message);
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn what_is_composed_by_hand_is_what_serde_makes() {
         let messages = Outgoing { first: 7, messages: vec![b"a".to_vec().into(), vec![0; 300].into()] };
-        let composed = take("host:1", &messages);
-        assert_eq!(composed, node::encode(&Request::Take("host:1".into(), messages)).unwrap());
+        let composed = take("host:1", 3, &messages);
+        assert_eq!(composed, node::encode(&Request::Take("host:1".into(), 3, messages)).unwrap());
     }
 }

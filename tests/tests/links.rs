@@ -192,6 +192,44 @@ fn a_folder_from_an_old_backup_is_found_on_both_sides_and_resolved() {
 }
 
 #[test]
+fn a_link_is_resolved_while_both_sides_live_and_only_when_it_has_stopped() {
+    for b_is_first in [false, true] {
+        let (mut a, b) = (Node::at(Place::disk()), Node::new());
+        a.meets(&b, &b.address);
+        b.meets(&a, &a.address);
+        let to = format!("send({:?}, ", b.address);
+        a.tell(&format!("{to}1)"));
+        a.until_acknowledged(&b.address, 1);
+        let refused = a.resolve_alive(&b.address, Resolution::Drop).unwrap_err();
+        assert!(refused.contains("has not stopped"), "{refused}");
+        let backup = a.backup();
+        a.tell(&format!("{to}2)"));
+        a.until_acknowledged(&b.address, 2);
+        a.stop();
+        let mut a = a.restored(backup);
+        // Both sides have something to say, so both dial.
+        a.tell(&format!("{to}'other')"));
+        b.tell(&format!("send({:?}, 'back')", a.address));
+        a.until_stopped(&b.address);
+        b.until_stopped(&a.address);
+        let both = [(&a, &b.address), (&b, &a.address)];
+        let order = if b_is_first { [1, 0] } else { [0, 1] };
+        for side in order {
+            both[side].0.resolve_alive(both[side].1, Resolution::SendAgain).unwrap();
+            let refused = both[side].0.resolve_alive(both[side].1, Resolution::SendAgain).unwrap_err();
+            assert!(refused.contains("has not stopped"), "{refused}");
+            // The other side tries meanwhile, and must not take this one down again.
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        b.until("`${got.length} ${got[2]?.[1]}`", "3 other");
+        a.until(GOT, &format!("[[{:?},\"back\"]]", b.address));
+        a.tell(&format!("{to}'more')"));
+        b.until("got.length", "4");
+        a.stop();
+    }
+}
+
+#[test]
 fn random_datagrams_change_nothing() {
     let (a, b) = pair();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

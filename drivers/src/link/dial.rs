@@ -39,6 +39,7 @@ enum Use {
 /// Serves one peer, until there is no inside any more.
 pub(super) async fn keep(shared: Shared, address: String) {
     let mut wait = shared.settings.retry_first;
+    let mut said = String::new();
     loop {
         let mut used = Use::None;
         let ended = match wait_for_work(&shared, &address).await {
@@ -48,7 +49,12 @@ pub(super) async fn keep(shared: Shared, address: String) {
         match ended {
             Err(Ended::Inside(_)) => return,
             Err(ended) => {
-                tracing::warn!(peer = address, "a link is down: {ended}; the next try is under way")
+                // Each cause once, until another comes or the link was up.
+                let why = ended.to_string();
+                if said != why || used == Use::Met {
+                    tracing::warn!(peer = address, "a link is down: {why}; it is tried again until it is up");
+                    said = why;
+                }
             }
             Ok(()) => {}
         }
@@ -60,10 +66,10 @@ pub(super) async fn keep(shared: Shared, address: String) {
     }
 }
 
-/// Until something is not acknowledged.
+/// Until something is not acknowledged, or the link was begun anew, which the other side is to hear.
 async fn wait_for_work(shared: &Shared, address: &str) -> Result<(), Stopped> {
-    let after = shared.inside.positions(address).await?.acknowledged.number;
-    shared.inside.next(address, after, 1).await.map(|_| ())
+    let positions = shared.inside.positions(address).await?;
+    shared.inside.next(address, positions.epoch, positions.acknowledged.number, 1).await.map(|_| ())
 }
 
 async fn connect(shared: &Shared, address: &str, used: &mut Use) -> Result<(), Ended> {
@@ -109,6 +115,7 @@ async fn converse(
     used: &mut Use,
 ) -> Result<(), Ended> {
     let positions = shared.inside.positions(address).await?;
+    let epoch = positions.epoch;
     let hello = Hello { protocol: PROTOCOL, port: shared.port, positions };
     frame::write(to, &Frame::Hello(hello)).await?;
     let theirs = frame::read_hello(from).await?.positions;
@@ -123,19 +130,27 @@ async fn converse(
     *used = Use::Met;
     let (tell, told) = watch::channel(theirs.received);
     let why = tokio::select! {
-        ended = send(shared, address, to, theirs.received.number) => return ended,
-        ended = hear(shared, address, from, &tell) => return ended,
-        why = note(shared, address, told) => why?,
+        ended = send(shared, (address, epoch), to, theirs.received.number) => return ended,
+        ended = hear(shared, (address, epoch), from, &tell) => return ended,
+        why = note(shared, (address, epoch), told) => why?,
     };
     frame::write(to, &Frame::stop(&why)).await?;
     Err(Ended::Refused(why))
 }
 
 /// Sends what is owed, as the stream takes it.
-async fn send(shared: &Shared, address: &str, to: &mut SendStream, mut after: u64) -> Result<(), Ended> {
+async fn send(
+    shared: &Shared,
+    (address, epoch): (&str, u64),
+    to: &mut SendStream,
+    mut after: u64,
+) -> Result<(), Ended> {
     let bytes_max = shared.settings.batch_bytes_max as u64;
     loop {
-        let outgoing = shared.inside.next(address, after, bytes_max).await?;
+        let outgoing = shared.inside.next(address, epoch, after, bytes_max).await?;
+        if outgoing.messages.is_empty() {
+            return Ok(());
+        }
         after = (outgoing.first + outgoing.messages.len() as u64).saturating_sub(1);
         frame::write(to, &Frame::Messages(outgoing)).await?;
     }
@@ -144,7 +159,7 @@ async fn send(shared: &Shared, address: &str, to: &mut SendStream, mut after: u6
 /// Hears what was taken, or that nothing more will be.
 async fn hear(
     shared: &Shared,
-    address: &str,
+    (address, epoch): (&str, u64),
     from: &mut RecvStream,
     tell: &watch::Sender<Position>,
 ) -> Result<(), Ended> {
@@ -154,7 +169,7 @@ async fn hear(
                 tell.send_replace(position);
             }
             Frame::Stop(why) => {
-                shared.inside.stop(address, &why).await?;
+                shared.inside.stop(address, epoch, &why).await?;
                 return Err(Ended::Refused(why));
             }
             _ => {
@@ -169,13 +184,13 @@ async fn hear(
 /// Passes on how far it is; ends with the reason when that cannot be. Only the newest counts.
 async fn note(
     shared: &Shared,
-    address: &str,
+    (address, epoch): (&str, u64),
     mut told: watch::Receiver<Position>,
 ) -> Result<String, Stopped> {
     loop {
         let position = *told.borrow_and_update();
         if let Compared::Stopped(why) | Compared::NotYet(why) =
-            shared.inside.acknowledged(address, position).await?
+            shared.inside.acknowledged(address, epoch, position).await?
         {
             return Ok(why);
         }

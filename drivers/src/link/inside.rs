@@ -110,24 +110,24 @@ pub trait Inside: Send + Sync + 'static {
     /// See [`Inside::peers`].
     async fn compare(&self, address: &str, dialer: Dialer, theirs: Positions) -> Result<Compared, Stopped>;
 
-    /// Waits for messages after this number, and answers as many of them as fit, at least one.
+    /// Waits for messages of an epoch after this number, and answers as many of them as fit, at least one; none if the epoch is over.
     ///
     /// # Errors
     /// See [`Inside::peers`].
-    async fn next(&self, address: &str, after: u64, bytes_max: u64) -> Result<Outgoing, Stopped>;
+    async fn next(&self, address: &str, epoch: u64, after: u64, bytes_max: u64) -> Result<Outgoing, Stopped>;
 
-    /// The other side has what it says.
+    /// The other side has what it says, of the messages of an epoch.
     ///
     /// # Errors
     /// See [`Inside::peers`].
-    async fn acknowledged(&self, address: &str, position: Position) -> Result<Compared, Stopped>;
+    async fn acknowledged(&self, address: &str, epoch: u64, position: Position) -> Result<Compared, Stopped>;
 
-    /// Hands over messages. They are on their way when this returns, in the order of the calls.
-    fn take(&self, address: &str, messages: &Outgoing) -> Taking;
+    /// Hands over messages of an epoch. They are on their way when this returns, in the order of the calls.
+    fn take(&self, address: &str, epoch: u64, messages: &Outgoing) -> Taking;
 
-    /// The other side says that nothing goes on, and why.
+    /// The other side says that nothing goes on in an epoch, and why.
     ///
     /// # Errors
     /// See [`Inside::peers`].
-    async fn stop(&self, address: &str, why: &str) -> Result<(), Stopped>;
+    async fn stop(&self, address: &str, epoch: u64, why: &str) -> Result<(), Stopped>;
 }

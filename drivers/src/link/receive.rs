@@ -61,7 +61,9 @@ async fn meet(shared: &Shared, connection: &Connection) -> Result<(), Ended> {
     let ours = Hello { protocol: PROTOCOL, port: shared.port, positions };
     frame::write(&mut to, &Frame::Hello(ours)).await?;
     let ended = match compared {
-        Compared::Same => take_in(shared, &address, (&mut to, &mut from), positions.received.number).await,
+        Compared::Same => {
+            take_in(shared, &address, positions.epoch, (&mut to, &mut from), positions.received.number).await
+        }
         Compared::NotYet(why) => Err(Ended::Refused(why)),
         Compared::Stopped(why) => {
             frame::write(&mut to, &Frame::stop(&why)).await?;
@@ -74,7 +76,7 @@ async fn meet(shared: &Shared, connection: &Connection) -> Result<(), Ended> {
         if let Ok(Ok(Frame::Stop(why))) =
             tokio::time::timeout(LAST_WORD, frame::read(&mut from, frame::HELLO_BYTES_MAX)).await
         {
-            shared.inside.stop(&address, &why).await?;
+            shared.inside.stop(&address, hello.positions.epoch, &why).await?;
         }
     }
     ended
@@ -99,16 +101,17 @@ async fn name_of(shared: &Shared, connection: &Connection, port: u16) -> Result<
 async fn take_in(
     shared: &Shared,
     address: &str,
+    epoch: u64,
     (to, from): (&mut SendStream, &mut RecvStream),
     received: u64,
 ) -> Result<(), Ended> {
     let (offer, offered) = mpsc::channel(shared.settings.frames_under_way_max.max(1));
     let why = tokio::select! {
-        ended = read(shared, address, from, received + 1, offer) => match ended {
+        ended = read(shared, (address, epoch), from, received + 1, offer) => match ended {
             Err(Ended::Refused(why)) => why,
             ended => return ended,
         },
-        ended = acknowledge(shared, address, to, offered) => match ended {
+        ended = acknowledge(shared, (address, epoch), to, offered) => match ended {
             Err(Ended::Refused(why)) => why,
             ended => return ended,
         },
@@ -120,7 +123,7 @@ async fn take_in(
 /// Hands over what comes in, in order. What was there already may come again, nothing may be left out.
 async fn read(
     shared: &Shared,
-    address: &str,
+    (address, epoch): (&str, u64),
     from: &mut RecvStream,
     mut next: u64,
     offer: mpsc::Sender<Offered>,
@@ -129,7 +132,7 @@ async fn read(
         let messages = match frame::read(from, shared.settings.frame_bytes_max).await? {
             Frame::Messages(messages) => messages,
             Frame::Stop(why) => {
-                shared.inside.stop(address, &why).await?;
+                shared.inside.stop(address, epoch, &why).await?;
                 return Err(FrameError::Lost(why).into());
             }
             _ => return Err(FrameError::OutOfTurn("who dials sends messages and nothing else").into()),
@@ -137,14 +140,14 @@ async fn read(
         if messages.first > next || messages.first == 0 {
             let first = messages.first;
             let why = format!("message {first} came where message {next} was to come");
-            shared.inside.stop(address, &why).await?;
+            shared.inside.stop(address, epoch, &why).await?;
             return Err(Ended::Refused(why));
         }
         next = next.max(messages.first.saturating_add(messages.messages.len() as u64));
         // The place first: what has none is not begun.
         let Ok(place) = offer.reserve().await else { return Ok(()) };
         let messages = Arc::new(messages);
-        let taking = shared.inside.take(address, &messages);
+        let taking = shared.inside.take(address, epoch, &messages);
         place.send(Offered { messages, taking });
     }
 }
@@ -152,7 +155,7 @@ async fn read(
 /// Waits for what was handed over, and says how far it is. What there was no room for is handed over again, and all after it.
 async fn acknowledge(
     shared: &Shared,
-    address: &str,
+    (address, epoch): (&str, u64),
     to: &mut SendStream,
     mut offered: mpsc::Receiver<Offered>,
 ) -> Result<(), Ended> {
@@ -185,11 +188,10 @@ async fn acknowledge(
                 }
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(OFFER_AGAIN_LONGEST);
-                again.extend(
-                    waiting
-                        .into_iter()
-                        .map(|messages| Offered { taking: shared.inside.take(address, &messages), messages }),
-                );
+                again.extend(waiting.into_iter().map(|messages| Offered {
+                    taking: shared.inside.take(address, epoch, &messages),
+                    messages,
+                }));
             }
             Taken::Stopped(why) => return Err(Ended::Refused(why)),
         }

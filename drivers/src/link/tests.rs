@@ -53,15 +53,15 @@ impl Inside for Fake {
         Ok(Compared::Same)
     }
 
-    async fn next(&self, _: &str, _: u64, _: u64) -> Result<Outgoing, Stopped> {
+    async fn next(&self, _: &str, _: u64, _: u64, _: u64) -> Result<Outgoing, Stopped> {
         std::future::pending().await
     }
 
-    async fn acknowledged(&self, _: &str, _: Position) -> Result<Compared, Stopped> {
+    async fn acknowledged(&self, _: &str, _: u64, _: Position) -> Result<Compared, Stopped> {
         Ok(Compared::Same)
     }
 
-    fn take(&self, _: &str, messages: &Outgoing) -> Taking {
+    fn take(&self, _: &str, _: u64, messages: &Outgoing) -> Taking {
         let mut state = self.state.lock().unwrap();
         let mut taken = None;
         for (at, bytes) in (messages.first..).zip(&messages.messages) {
@@ -82,7 +82,7 @@ impl Inside for Fake {
         Box::pin(async move { Ok(taken) })
     }
 
-    async fn stop(&self, _: &str, why: &str) -> Result<(), Stopped> {
+    async fn stop(&self, _: &str, _: u64, why: &str) -> Result<(), Stopped> {
         self.state.lock().unwrap().stopped = Some(why.to_owned());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What hosts ask, and how those that wait are answered: at once, or when there is something.
 
 use everturn_dag::node;
-use everturn_drivers::link::{Compared, Outgoing, Peers};
+use everturn_drivers::link::{Compared, Outgoing, Peers, Taken};
 use everturn_exo_interface::{Exception, LogLevel, Turn};
 use serde::Serialize;
 
@@ -14,6 +14,8 @@ use crate::driver::{answer_held, encoded, hold, thrown};
 const WAITING_FOR_PEERS: &str = "waiting:peers";
 /// Messages that are given out at once, at most.
 const GIVEN_MAX: usize = 512;
+/// For who waits for messages of an epoch that is over.
+const NOTHING_MORE: Outgoing = Outgoing { first: 0, messages: Vec::new() };
 
 pub(super) fn run(ledger: &mut Ledger, turn: &mut Turn, data: &[u8]) -> Result<(), Exception> {
     let request: Request =
@@ -30,27 +32,38 @@ pub(super) fn run(ledger: &mut Ledger, turn: &mut Turn, data: &[u8]) -> Result<(
         Request::Admit(key, address) => answer(turn, &ledger.admit(key, &address)),
         Request::Positions(address) => answer(turn, &ledger.peer(&address)?.positions),
         Request::Compare(address, dialer, theirs) => {
-            let compared = ledger.compare(&address, dialer, theirs);
-            found(ledger, turn, &address, compared)
+            let was = state_of(ledger, &address);
+            let compared = ledger.compare(&address, dialer, theirs)?;
+            found(turn, &address, was, &compared)
         }
-        Request::Acknowledged(address, position) => {
-            let compared = ledger.acknowledged(&address, position);
-            found(ledger, turn, &address, compared)
+        Request::Acknowledged(address, epoch, position) => {
+            let was = state_of(ledger, &address);
+            let compared = match ledger.is_over(&address, epoch)? {
+                Some(why) => Compared::NotYet(why),
+                None => ledger.acknowledged(&address, position)?,
+            };
+            found(turn, &address, was, &compared)
         }
-        Request::Next(address, after, bytes_max) => {
+        Request::Next(address, epoch, ..) if ledger.is_over(&address, epoch)?.is_some() => {
+            answer(turn, &NOTHING_MORE)
+        }
+        Request::Next(address, _, after, bytes_max) => {
             let outgoing = outgoing(ledger, &address, after, bytes_max)?;
             match outgoing {
                 Some(outgoing) => answer(turn, &outgoing),
                 None => hold(turn, &waiting_for(ledger, &address)?),
             }
         }
-        Request::Take(address, messages) => {
-            let taken = take(ledger, turn, &address, &messages)?;
+        Request::Take(address, epoch, messages) => {
+            let taken = match ledger.is_over(&address, epoch)? {
+                Some(why) => Taken::Stopped(why),
+                None => take(ledger, turn, &address, &messages)?,
+            };
             answer(turn, &taken)
         }
-        Request::Stop(address, why) => {
+        Request::Stop(address, epoch, why) => {
             let why = format!("{address} says: {why}");
-            if ledger.peer(&address)?.stopped.is_none() {
+            if ledger.is_over(&address, epoch)?.is_none() && ledger.peer(&address)?.stopped.is_none() {
                 ledger.stop(&address, &why)?;
                 report(turn, &address, &why)?;
             }
@@ -67,25 +80,36 @@ pub(super) fn run(ledger: &mut Ledger, turn: &mut Turn, data: &[u8]) -> Result<(
         }
         Request::Resolve(address, resolution) => {
             ledger.resolve(&address, resolution)?;
+            // Who waits for messages of the time before learns that there are none, and that it is over.
+            let name = waiting_for(ledger, &address)?;
+            if turn.get(&name).is_ok() {
+                answer_held(turn, &name, &NOTHING_MORE)?;
+            }
             answer(turn, &())
         }
     }
 }
 
-/// Answers what a comparison has shown, and tells people when it is the end of a link.
-fn found(
-    ledger: &Ledger,
-    turn: &mut Turn,
-    address: &str,
-    compared: Result<Compared, Refused>,
-) -> Result<(), Exception> {
-    let compared = compared?;
-    if let Compared::Stopped(why) = &compared
-        && ledger.peer(address).is_ok_and(|peer| peer.stopped.as_ref() == Some(why))
-    {
+/// Whether a link goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Going,
+    Stopped,
+}
+
+fn state_of(ledger: &Ledger, address: &str) -> State {
+    match ledger.peer(address) {
+        Ok(peer) if peer.stopped.is_some() => State::Stopped,
+        _ => State::Going,
+    }
+}
+
+/// Answers what a comparison has shown, and tells people when it is the end of a link that went on before.
+fn found(turn: &mut Turn, address: &str, was: State, compared: &Compared) -> Result<(), Exception> {
+    if let (Compared::Stopped(why), State::Going) = (compared, was) {
         report(turn, address, why)?;
     }
-    answer(turn, &compared)
+    answer(turn, compared)
 }
 
 pub(super) fn report(turn: &mut Turn, address: &str, why: &str) -> Result<(), Exception> {

@@ -6,6 +6,8 @@
 //! 2. A message in is taken if its number is the next, and else left.
 //! 3. The chain over all messages of a direction is known at the last one sent, acknowledged and taken.
 //! 4. A link that has stopped takes nothing and gives nothing out before a person has resolved it.
+//! 5. Only a link that has stopped is resolved. Each time is an epoch: both sides count from zero in it, and what belongs to an
+//!    epoch before is neither taken nor believed.
 
 use std::sync::Arc;
 
@@ -97,6 +99,11 @@ pub(super) enum Refused {
     OtherKey { address: String, key: PeerKey },
     #[error("this key is that of {0} already")]
     KeyInUse(String),
+    #[error(
+        "the link with {0} has not stopped, there is nothing to resolve; if the other side has stopped, this one hears of it when \
+         they connect (`everturn peers list`)"
+    )]
+    NotStopped(String),
 }
 
 impl From<Refused> for Exception {
@@ -299,12 +306,21 @@ impl Ledger {
         Ok(peer.positions.received)
     }
 
-    /// Begins a link anew: both sides count from zero, when both have done so.
+    /// Why what belongs to this epoch is over: the link was begun anew since.
+    pub(super) fn is_over(&self, address: &str, epoch: u64) -> Result<Option<String>, Refused> {
+        Ok((self.peer(address)?.positions.epoch != epoch).then(|| not_yet(address)))
+    }
+
+    /// Begins a link anew that has stopped: both sides count from zero, when both have done so.
     pub(super) fn resolve(&mut self, address: &str, resolution: Resolution) -> Result<(), Refused> {
-        let number = self.peer(address)?.number;
+        let peer = self.peer(address)?;
+        if peer.stopped.is_none() {
+            return Err(Refused::NotStopped(address.to_owned()));
+        }
+        let number = peer.number;
         let waiting = self.drop_waiting(number);
         let peer = self.change(address)?;
-        let epoch = (peer.positions.epoch + 1).max(peer.their_epoch);
+        let epoch = peer.positions.epoch.saturating_add(1).max(peer.their_epoch);
         peer.positions = Positions { epoch, ..Positions::default() };
         (peer.stopped, peer.waiting_bytes) = (None, 0);
         self.change_common(|common| common.version += 1);
@@ -334,8 +350,7 @@ impl Ledger {
             return Ok(Compared::Stopped(why));
         }
         if theirs.epoch < epoch {
-            let why = format!("the link with {address} was begun anew here; it has to be resolved there too");
-            return Ok(Compared::NotYet(why));
+            return Ok(Compared::NotYet(not_yet(address)));
         }
         let peer = self.peer(address)?;
         let found = if theirs.epoch > epoch {
@@ -375,6 +390,10 @@ impl Ledger {
             _ => Ok(()),
         }
     }
+}
+
+fn not_yet(address: &str) -> String {
+    format!("the link with {address} was begun anew here; it has to be resolved there too")
 }
 
 /// What the other side says it has sent, and was acknowledged.

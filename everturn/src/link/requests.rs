@@ -15,11 +15,11 @@ pub(super) enum Request {
     Admit(PeerKey, String),
     Positions(String),
     Compare(String, Dialer, Positions),
-    /// Messages after a number, as many bytes of them at most.
-    Next(String, u64, u64),
-    Acknowledged(String, Position),
-    Take(String, Outgoing),
-    Stop(String, String),
+    /// Of an epoch, as the three that follow: messages after a number, as many bytes of them at most.
+    Next(String, u64, u64, u64),
+    Acknowledged(String, u64, Position),
+    Take(String, u64, Outgoing),
+    Stop(String, u64, String),
     Add(String, PeerKey),
     Remove(String),
     Resolve(String, Resolution),

@@ -217,6 +217,12 @@ impl Node {
         })
     }
 
+    /// Resolves a link of a node that lives, as an attached command does; the refusal, if it is refused.
+    pub(crate) fn resolve_alive(&self, address: &str, resolution: Resolution) -> Result<(), String> {
+        let resolved = self.runtime.block_on(self.life().links.resolve(address, resolution));
+        resolved.map_err(|error| error.to_string())
+    }
+
     /// Resolves a link, in a life of its own, as the program does.
     pub(crate) fn resolve(&mut self, address: &str, resolution: Resolution) {
         self.runtime.block_on(self.life().links.resolve(address, resolution)).unwrap();

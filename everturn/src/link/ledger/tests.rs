@@ -179,10 +179,17 @@ fn a_link_goes_on_when_both_sides_have_resolved_it() {
 }
 
 #[test]
-fn resolving_twice_on_one_side_is_caught_up_with() {
+fn only_a_link_that_has_stopped_is_resolved_and_once_a_stop() {
     let (mut a, mut b) = pair();
+    send(&mut a, B, &["one"]);
+    let before = a.peer(B).unwrap().clone();
+    assert_eq!(a.resolve(B, Resolution::Drop), Err(Refused::NotStopped(B.into())));
+    assert_eq!(a.peer(B), Ok(&before));
+    a.stop(B, "a test").unwrap();
     a.resolve(B, Resolution::Drop).unwrap();
-    a.resolve(B, Resolution::Drop).unwrap();
+    assert_eq!(a.resolve(B, Resolution::Drop), Err(Refused::NotStopped(B.into())));
+    // The other side hears of it when they meet, and not before.
+    assert_eq!(b.resolve(A, Resolution::Drop), Err(Refused::NotStopped(A.into())));
     let (at_a, at_b) = meet(&mut a, &mut b);
     assert!(matches!(at_a, Compared::NotYet(_)), "{at_a:?}");
     assert!(reason(&at_b).contains("begun the link anew"), "{at_b:?}");
@@ -191,9 +198,45 @@ fn resolving_twice_on_one_side_is_caught_up_with() {
 }
 
 #[test]
+fn both_sides_may_resolve_before_they_meet_and_whoever_was_further_is_caught_up_with() {
+    for ahead in 0..4 {
+        let (mut a, mut b) = pair();
+        for _ in 0..ahead {
+            a.stop(B, "of old").unwrap();
+            a.resolve(B, Resolution::Drop).unwrap();
+        }
+        if ahead > 0 {
+            // B hears of it while it still goes on, or has stopped.
+            meet(&mut a, &mut b);
+        }
+        a.stop(B, "a test").unwrap();
+        b.stop(A, "a test").unwrap();
+        b.resolve(A, Resolution::SendAgain).unwrap();
+        a.resolve(B, Resolution::SendAgain).unwrap();
+        if meet(&mut a, &mut b) != (Compared::Same, Compared::Same) {
+            // A had begun anew once more than B had heard of: one side is behind and has stopped.
+            b.resolve(A, Resolution::SendAgain).unwrap();
+        }
+        assert_eq!(meet(&mut a, &mut b), (Compared::Same, Compared::Same), "{ahead}");
+    }
+}
+
+#[test]
+fn what_belongs_to_an_epoch_before_is_over() {
+    let (mut a, _) = pair();
+    assert_eq!(a.is_over(B, 0), Ok(None));
+    a.stop(B, "a test").unwrap();
+    assert_eq!(a.is_over(B, 0), Ok(None), "it is the same until a person resolves it");
+    a.resolve(B, Resolution::SendAgain).unwrap();
+    assert!(a.is_over(B, 0).unwrap().is_some_and(|why| why.contains("begun anew here")));
+    assert_eq!(a.is_over(B, 1), Ok(None));
+}
+
+#[test]
 fn messages_can_be_dropped_when_a_link_is_resolved() {
     let (mut a, _) = pair();
     send(&mut a, B, &["one", "two"]);
+    a.stop(B, "a test").unwrap();
     let mut again = a.clone();
     a.resolve(B, Resolution::Drop).unwrap();
     assert!(a.owed(B, 0, u64::MAX).unwrap().is_empty());
