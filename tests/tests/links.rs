@@ -142,6 +142,32 @@ fn what_one_exports_the_other_imports_and_answers_come_back() {
 }
 
 #[test]
+fn who_calls_what_nobody_exports_gets_an_exception() {
+    let (a, b) = pair();
+    let import = format!("ports.bind('desk', link.import({:?}, 'desk'))", b.address);
+    let ask = "call(ports.get('desk'), 1).then((n) => got.push(n), (e) => got.push(e.message))";
+    a.tell(&import);
+    a.tell(ask);
+    a.until("got[0]", "nothing is exported as \"desk\"");
+    // What is exported later is reached, also by who asked before.
+    b.tell(
+        "const [mine, theirs] = ports.channel(); ports.bind('mine', mine); link.export('desk', theirs);
+         globalThis.message = (msg) => msg.data + 1",
+    );
+    a.tell(ask);
+    a.until("got.slice(1).join()", "2");
+    // And no more when it is gone.
+    b.tell("ports.delete('mine')");
+    a.tell(ask);
+    a.until("got.length", "3");
+    assert!(a.ask("got[2]").contains("desk"), "{}", a.ask("got[2]"));
+    // Ports that went along are closed again, and nothing is left of them.
+    a.tell("globalThis.close = () => { got.push('closed') }");
+    a.tell("const [here, there] = ports.channel(); ports.bind('here', here); send(ports.get('desk'), 1, { ports: [there] })");
+    a.until("got[3]", "closed");
+}
+
+#[test]
 fn an_address_that_nobody_knows_is_refused_with_what_to_do() {
     let (a, _) = pair();
     a.tell("globalThis.exception = (error) => { got.push(error.message) }; send('127.0.0.1:9', 1)");

@@ -3,10 +3,11 @@
 use everturn_drivers::link::{Outgoing, Taken};
 use everturn_exo_interface::{Exception, Handle, LogLevel, Refusal, Turn};
 
-use super::hosts::report;
+use super::hosts::{report, tell as tell_waiting};
 use super::ledger::Ledger;
 use super::letter::{Act, Letter, Side, To};
 use super::turns::{Bound, Numbered, PROGRAM, is_for_now, with_address};
+use crate::driver::{encoded, thrown};
 
 /// What became of a letter.
 enum Arrived {
@@ -36,15 +37,19 @@ pub(super) fn take(
         if at <= received.number {
             continue;
         }
-        let arrived = match Letter::decode(bytes) {
+        let letter = Letter::decode(bytes);
+        let arrived = match &letter {
             _ if at > received.number + 1 => Arrived::Full,
-            Ok(letter) => pass_on(turn, address, number, &letter),
+            Ok(letter) => pass_on(turn, address, number, letter),
             Err(error) => Arrived::Unreadable(error.to_string()),
         };
         match arrived {
             Arrived::Passed => {}
             Arrived::Lost(why) => {
                 turn.log(LogLevel::Error, &format!("a message of {address} came for nobody: {why}"))?;
+                if let Ok(letter) = letter {
+                    give_back(ledger, turn, address, &letter, why)?;
+                }
             }
             Arrived::Full => return Ok(Taken::Full(received)),
             Arrived::Unreadable(why) => {
@@ -57,6 +62,28 @@ pub(super) fn take(
         received = ledger.take(address, bytes)?;
     }
     Ok(Taken::UpTo(received))
+}
+
+/// Tells who sent a letter that is lost: an exception for who waits for an answer, and all ports that came along are closed.
+fn give_back(
+    ledger: &mut Ledger,
+    turn: &mut Turn,
+    address: &str,
+    letter: &Letter<'_>,
+    why: String,
+) -> Result<(), Exception> {
+    let exception = encoded(&thrown(why))?;
+    let answers = matches!(letter.act, Act::Ask | Act::Request).then(|| letter.ports.last()).flatten();
+    let mut write = |act, port: u64, data: &[u8]| -> Result<(), Exception> {
+        let letter = Letter { act, to: To::Port(Side::Reader, port), data, ports: Vec::new() };
+        ledger.append(address, letter.encode())?;
+        tell_waiting(ledger, turn, address)
+    };
+    if let Some(port) = answers {
+        write(Act::Reject, *port, &exception)?;
+    }
+    let nothing = encoded(&())?;
+    letter.ports.iter().try_for_each(|port| write(Act::Close, *port, &nothing))
 }
 
 fn pass_on(turn: &mut Turn, address: &str, peer: u64, letter: &Letter<'_>) -> Arrived {
