@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use everturn::link::{Endpoint, Identity, LINK, Links, Settings, Strangers};
+use everturn::link::{Endpoint, Identity, LINK, Links, Listener, Settings, Strangers};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -34,6 +34,16 @@ pub(crate) struct LinkArguments {
     pub(crate) open: bool,
 }
 
+impl LinkArguments {
+    /// Takes the place where links are to be listened for. Before anything is begun: for who cannot have it, nothing is.
+    pub(crate) async fn listen(&self) -> Result<Option<Listener>, Failure> {
+        Ok(match &self.listen {
+            Some(address) => Some(Listener::bind(address).await?),
+            None => None,
+        })
+    }
+}
+
 /// Links that are being kept.
 pub(crate) struct Linked {
     local: Local,
@@ -50,21 +60,22 @@ pub(crate) fn identity(folder: &Path) -> Result<Identity, Failure> {
 }
 
 impl Linked {
-    /// Begins to keep links, if that was asked for. The program has to be there.
+    /// Begins to keep links where a place was taken for them. The program has to be there.
     pub(crate) async fn begin(
         session: &Session,
         globals: &Globals,
         arguments: &LinkArguments,
+        listener: Option<Listener>,
         output: &Output,
     ) -> Result<Option<Linked>, Failure> {
-        let Some(address) = &arguments.listen else { return Ok(None) };
+        let Some(listener) = listener else { return Ok(None) };
         let Some(local) = session.local().cloned() else {
             let text = "links belong to whoever has the data folder open; end that program, or start it with --listen";
             return Err(Failure::Usage(text.into()));
         };
         let strangers = if arguments.open { Strangers::Welcome } else { Strangers::Refused };
         let settings = Settings { strangers, ..Settings::default() };
-        let endpoint = Endpoint::bind(address, identity(&globals.data)?, settings).await?;
+        let endpoint = Endpoint::on(listener, identity(&globals.data)?, settings)?;
         let links = Links::open(&local.hypervisor).await?;
         links.welcome(strangers).await?;
         let (address, key) = (endpoint.address().to_string(), endpoint.identity().key().to_string());

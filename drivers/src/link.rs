@@ -21,7 +21,7 @@ mod reset;
 mod settings;
 mod tls;
 
-pub use endpoint::{Endpoint, LinkError};
+pub use endpoint::{Endpoint, LinkError, Listener};
 pub use inside::{Compared, Dialer, Inside, Outgoing, Peer, Peers, Stopped, Taken, Taking};
 pub use key::{Identity, PeerKey};
 pub use position::{Digest, Position, Positions};

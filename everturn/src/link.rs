@@ -26,7 +26,7 @@ use everturn_port_manager::ContainerId;
 
 pub use container::LinkType;
 pub use everturn_drivers::link::{
-    Endpoint, Identity, LinkError, Peer, PeerKey, Peers, Positions, Settings, Strangers,
+    Endpoint, Identity, LinkError, Listener, Peer, PeerKey, Peers, Positions, Settings, Strangers,
 };
 pub use ledger::Resolution;
 use requests::Request;

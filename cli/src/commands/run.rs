@@ -39,12 +39,13 @@ pub(crate) async fn run(
     let program = Program::read(&arguments.file)?;
     let edited = Edited::by(arguments.reload, "run");
     let messages = arguments.messages.iter().map(encode).collect::<Result<Vec<Vec<u8>>, Failure>>()?;
+    let listener = arguments.links.listen().await?;
     let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
     let session = session.keeping(arguments.keep, output).await?;
     let work = async {
         begin_or_wake(&session, &program, edited).await?;
         session.settle().await?;
-        let linked = Linked::begin(&session, globals, &arguments.links, output).await?;
+        let linked = Linked::begin(&session, globals, &arguments.links, listener, output).await?;
         let linked = linked.map(|linked| linked.with_control(output));
         let exit = deliver(&session, messages, output).await?;
         Ok((linked, exit))

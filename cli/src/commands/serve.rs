@@ -33,12 +33,13 @@ pub(crate) async fn run(
     make_room_for_connections(arguments.settings().connections_max as u64)?;
     // First what can fail without a trace: nothing is begun for a server that cannot listen.
     let server = listen(arguments).await?;
+    let listener = arguments.links.listen().await?;
     let local = Local::open(globals, Folder::MayBeNew, output).await?.serving().reaching(&arguments.net);
     let session = Session::Local(local.clone()).keeping(arguments.keep, output).await?;
     let served = async {
         let edited = Edited::by(arguments.reload, "serve");
         unless_signalled(&session, begin_or_wake(&session, &program, edited)).await?;
-        let linked = Linked::begin(&session, globals, &arguments.links, output).await?;
+        let linked = Linked::begin(&session, globals, &arguments.links, listener, output).await?;
         let control = Control::begin(&local, output);
         let served = serve(server, &local, &session, arguments, output).await;
         if let Some(linked) = linked {

@@ -10,6 +10,7 @@ mod steps;
 use std::future::Future;
 use std::sync::Arc;
 
+use everturn::link::Listener;
 use serde_json::json;
 
 use self::steps::Steps;
@@ -31,9 +32,10 @@ pub(crate) async fn run(
     arguments: &ShellArguments,
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
+    let listener = arguments.links.listen().await?;
     let session = Session::open(globals, Folder::MayBeNew, output).await?.reaching(&arguments.net)?;
     let session = session.keeping(arguments.keep, output).await?;
-    let ended = converse(&session, globals, arguments, output).await;
+    let ended = converse(&session, globals, arguments, listener, output).await;
     session.close(ended).await
 }
 
@@ -41,6 +43,7 @@ async fn converse(
     session: &Session,
     globals: &Globals,
     arguments: &ShellArguments,
+    listener: Option<Listener>,
     output: &Arc<Output>,
 ) -> Result<Exit, Failure> {
     let begun = session.begin_to_talk(globals).await?;
@@ -51,7 +54,7 @@ async fn converse(
         Begun::Attached => ("Attached to the session that is being served", "attached"),
     };
     output.say(text, || json!({"event": "session", "state": state}));
-    let linked = Linked::begin(session, globals, &arguments.links, output).await?;
+    let linked = Linked::begin(session, globals, &arguments.links, listener, output).await?;
     let linked = linked.map(|linked| linked.with_control(output));
     let input = open_input(session, globals, output)?;
     // Beside a shell that is attached others change the state, too: there is no line to take back alone.

@@ -115,6 +115,38 @@ fn a_port_in_use_is_said_before_anything_else() {
     let ran = world.lines_with(&["--listen", &address], &["1"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.err.contains("cannot listen for links") && ran.err.contains("another program"), "{ran:?}");
+    world.file("program.js", "");
+    for (command, listen) in
+        [("run", address.as_str()), ("serve", &address), ("run", "nowhere"), ("shell", "127.0.0.1:99999")]
+    {
+        let mut words = vec![command, "--listen", listen];
+        match command {
+            "run" => words.push("program.js"),
+            "serve" => words.extend(["program.js", "--http", "127.0.0.1:0"]),
+            _ => {}
+        }
+        let ran = world.everturn(&words);
+        assert!(ran.code == Some(3) && ran.err.contains("cannot listen for links"), "{ran:?}");
+    }
+    let left =
+        std::fs::read_dir(world.path(".")).expect("it is a folder").flatten().map(|entry| entry.file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["program.js"], "nothing is begun for who cannot listen");
+}
+
+#[test]
+fn a_link_that_goes_on_is_not_resolved() {
+    let world = World::new();
+    let key = world.command_on("other", &["id"]).output().expect("it runs").stdout;
+    let key = String::from_utf8(key).expect("it is text");
+    assert_eq!(world.everturn(&["peers", "add", "127.0.0.1:7", key.trim()]).code, Some(0));
+    let ran = world.everturn(&["peers", "resolve", "127.0.0.1:7"]);
+    assert!(ran.code == Some(2) && ran.err.contains("has not stopped"), "{ran:?}");
+    let mut talk = Talk::begin(world.command(&["shell", "--listen", "127.0.0.1:0"]));
+    talk.answer();
+    talk.answer();
+    let ran = world.everturn(&["peers", "resolve", "--drop", "127.0.0.1:7"]);
+    assert!(ran.code == Some(2) && ran.err.contains("has not stopped"), "attached: {ran:?}");
+    assert_eq!(talk.end().code, Some(0));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
   function way() {
     const port = get("link");
-    if (port === undefined) throw new TypeError("there are no links here; --listen HOST:PORT of the program makes them");
+    if (port === undefined) throw new TypeError("there are no links here; --listen HOST:PORT of the program makes them, from its second turn on");
     return port;
   }
 

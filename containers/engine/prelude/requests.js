@@ -104,7 +104,7 @@
 
   // `fetch(url, init)`: a request to another host, by the driver that a host has bound under this name.
   const DRIVER = "http", REDIRECTS = ["follow", "error", "manual"];
-  const NO_DRIVER = "this program may not reach other hosts; whoever starts it allows them with --allow-net HOST";
+  const NO_DRIVER = "this program may not reach other hosts; whoever starts it allows them with --allow-net HOST, from its second turn on";
 
   const reach = natives.reach = async function fetch(input, init) {
     const request = input instanceof Request && init === undefined ? input : new Request(input, init);

@@ -259,7 +259,7 @@ static int32_t link_handle(JSContext *context)
 {
     int32_t handle = host_port_get(LINK_PORT, sizeof(LINK_PORT) - 1);
     if (handle < 0)
-        JS_ThrowTypeError(context, "nothing can be sent to an address: there are no links here; --listen HOST:PORT of the program makes them");
+        JS_ThrowTypeError(context, "nothing can be sent to an address: there are no links here; --listen HOST:PORT of the program makes them, from its second turn on");
     return handle;
 }
 

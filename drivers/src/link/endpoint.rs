@@ -45,6 +45,28 @@ pub enum LinkError {
     Tls(String),
 }
 
+/// A place at which links are to be listened for: taken, and nobody is heard yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: std::net::UdpSocket,
+    /// As it was given.
+    address: String,
+}
+
+impl Listener {
+    /// Takes an address, port 0 being any that is free.
+    ///
+    /// # Errors
+    /// [`LinkError::Address`] if it is none, or cannot be had.
+    pub async fn bind(address: &str) -> Result<Listener, LinkError> {
+        let failed = |source| LinkError::Address { address: address.to_owned(), source };
+        let at = tokio::net::lookup_host(address).await.map_err(failed)?.next();
+        let at = at.ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
+        let socket = std::net::UdpSocket::bind(at).map_err(failed)?;
+        Ok(Listener { socket, address: address.to_owned() })
+    }
+}
+
 /// What all connections of an endpoint share.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -66,18 +88,23 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Listens at an address, port 0 being any that is free. Nobody is heard before [`Endpoint::run`]. To be called within a
-    /// runtime.
+    /// Listens at an address, as [`Listener::bind`] and [`Endpoint::on`].
     ///
     /// # Errors
     /// [`LinkError::Address`], or what is wrong with the key.
     pub async fn bind(address: &str, identity: Identity, settings: Settings) -> Result<Endpoint, LinkError> {
-        let failed = |source| LinkError::Address { address: address.to_owned(), source };
-        let at = tokio::net::lookup_host(address).await.map_err(failed)?.next();
-        let at = at.ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
+        Endpoint::on(Listener::bind(address).await?, identity, settings)
+    }
+
+    /// Listens where a place was taken. Nobody is heard before [`Endpoint::run`]. To be called within a runtime.
+    ///
+    /// # Errors
+    /// [`LinkError::Address`], or what is wrong with the key.
+    pub fn on(listener: Listener, identity: Identity, settings: Settings) -> Result<Endpoint, LinkError> {
+        let Listener { socket, address } = listener;
+        let failed = |source| LinkError::Address { address: address.clone(), source };
         let (peers, known) = watch::channel(Peers::default());
         let config = tls::listening(&identity, known, &settings)?;
-        let socket = std::net::UdpSocket::bind(at).map_err(failed)?;
         let (own, runtime) = (reset::endpoint(&identity), Arc::new(quinn::TokioRuntime));
         let endpoint = quinn::Endpoint::new(own, Some(config), socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
