@@ -18,3 +18,5 @@ pub mod http;
 pub mod link;
 #[cfg(feature = "outbound")]
 pub mod outbound;
+#[cfg(any(feature = "http", feature = "link"))]
+mod quiet;

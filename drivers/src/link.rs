@@ -19,6 +19,7 @@ mod position;
 mod receive;
 mod reset;
 mod settings;
+mod socket;
 mod tls;
 
 pub use endpoint::{Endpoint, LinkError, Listener};

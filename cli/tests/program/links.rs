@@ -116,9 +116,8 @@ fn a_port_in_use_is_said_before_anything_else() {
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.err.contains("cannot listen for links") && ran.err.contains("another program"), "{ran:?}");
     world.file("program.js", "");
-    for (command, listen) in
-        [("run", address.as_str()), ("serve", &address), ("run", "nowhere"), ("shell", "127.0.0.1:99999")]
-    {
+    let nowhere = [("run", "nowhere"), ("shell", "127.0.0.1:99999")];
+    for (command, listen) in [("run", address.as_str()), ("serve", &address)].into_iter().chain(nowhere) {
         let mut words = vec![command, "--listen", listen];
         match command {
             "run" => words.push("program.js"),
@@ -126,11 +125,36 @@ fn a_port_in_use_is_said_before_anything_else() {
             _ => {}
         }
         let ran = world.everturn(&words);
-        assert!(ran.code == Some(3) && ran.err.contains("cannot listen for links"), "{ran:?}");
+        let (code, said) = match listen == address {
+            true => (3, "cannot listen for links"),
+            false => (2, "no address to listen on"),
+        };
+        assert!(ran.code == Some(code) && ran.err.contains(said), "{ran:?}");
     }
     let left =
         std::fs::read_dir(world.path(".")).expect("it is a folder").flatten().map(|entry| entry.file_name());
     assert_eq!(left.collect::<Vec<_>>(), ["program.js"], "nothing is begun for who cannot listen");
+}
+
+#[test]
+fn datagrams_that_are_no_link_are_told_and_counted() {
+    let pair = Pair::new();
+    let (mut first, mut second) = (pair.shell(0), pair.shell(1));
+    let from = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    // Of a second, so that they are two lines however slow the machine is; none has the mark of a packet.
+    for length in 0..300_usize {
+        let noise: Vec<u8> = (0..length).map(|at| (at * 31 + length) as u8 & 0x3f).collect();
+        from.send_to(&noise, &pair.addresses[0]).expect("it goes out");
+    }
+    second.type_line("var heard = 0; function receive() { heard++ }");
+    first.type_line(&format!("send('{}', 1)", pair.addresses[1]));
+    until(&mut second, "heard", "1");
+    let (ran, _) = (first.end(), second.end());
+    let told: Vec<_> = ran.err.lines().filter(|line| line.contains("no QUIC")).collect();
+    assert!(told[0].contains("WARN") && told[0].contains(&from.local_addr().unwrap().to_string()), "{ran:?}");
+    let more: usize =
+        told[1..].iter().map(|line| line.rsplit(' ').nth(1).unwrap().parse::<usize>().unwrap()).sum();
+    assert!((200..300).contains(&more) && told.len() < 30, "{ran:?}");
 }
 
 #[test]

@@ -1,21 +1,14 @@
-//! What clients do wrong, told to whoever runs the server.
-//!
-//! Invariants:
-//! 1. Of one kind there is at most one line in [`QUIET`], whatever clients do: a flood of troubles is no flood of lines.
-//! 2. What is not told at once is counted, and its number told: when [`QUIET`] is over, or when the server ends.
+//! What clients do wrong, told to whoever runs the server: of each kind as often as [`Quiet`] lets it.
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
-/// For how long nothing more is said of a kind after a line.
-const QUIET: Duration = Duration::from_secs(1);
+use crate::quiet::Quiet;
 
 /// What a client has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,38 +40,18 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// How it stands with one kind.
-#[derive(Default)]
-struct Standing {
-    quiet_until: Option<Instant>,
-    /// What came since and was not told.
-    more: u64,
-}
-
 /// The log of a server's troubles.
 #[derive(Clone, Default)]
-pub(super) struct Troubles(Arc<[Mutex<Standing>; KINDS]>);
+pub(super) struct Troubles(Arc<[Quiet; KINDS]>);
 
 impl Troubles {
     /// Tells a trouble, or counts it.
     pub(super) fn tell(&self, trouble: Trouble, what: &dyn fmt::Display) {
-        let mut standing = self.standing(trouble);
-        let now = Instant::now();
-        let Some(until) = standing.quiet_until.filter(|until| *until > now) else {
-            standing.quiet_until = Some(now + QUIET);
-            drop(standing);
-            return warn!(target: "everturn::http", "{trouble}: {what}");
-        };
-        standing.more += 1;
-        if standing.more == 1 {
-            let troubles = self.clone();
-            drop(tokio::spawn(async move {
-                sleep_until(until).await;
-                troubles.sum_up(trouble);
-            }));
+        if self.0[trouble as usize].may_tell(move |more| tell_more(trouble, more)) {
+            warn!(target: "everturn::http", "{trouble}: {what}");
+        } else {
+            debug!(target: "everturn::http", "{trouble}: {what}");
         }
-        drop(standing);
-        debug!(target: "everturn::http", "{trouble}: {what}");
     }
 
     /// Tells what a connection ended for, if that was the client's doing.
@@ -91,27 +64,18 @@ impl Troubles {
         }
     }
 
-    /// Tells how many were not told.
-    fn sum_up(&self, trouble: Trouble) {
-        let mut standing = self.standing(trouble);
-        let more = std::mem::take(&mut standing.more);
-        if more > 0 {
-            standing.quiet_until = Some(Instant::now() + QUIET);
-            drop(standing);
-            warn!(target: "everturn::http", "{trouble}: {more} more");
-        }
-    }
-
     /// Nobody is served any more.
     pub(super) fn end(&self) {
         for trouble in ALL {
-            self.sum_up(trouble);
+            if let Some(more) = self.0[trouble as usize].untold() {
+                tell_more(trouble, more);
+            }
         }
     }
+}
 
-    fn standing(&self, trouble: Trouble) -> MutexGuard<'_, Standing> {
-        self.0[trouble as usize].lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn tell_more(trouble: Trouble, more: u64) {
+    warn!(target: "everturn::http", "{trouble}: {more} more");
 }
 
 const ALL: [Trouble; KINDS] = [
@@ -203,6 +167,7 @@ mod tests {
     use tracing::{Event, Level, Metadata, Subscriber};
 
     use super::*;
+    use crate::quiet::QUIET;
 
     /// Keeps the warnings.
     #[derive(Clone, Default)]

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::VarInt;
+use quinn::{Runtime, VarInt};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::inside::{Inside, Peers, Stopped};
 use super::key::Identity;
 use super::settings::Settings;
+use super::socket::Watched;
 use super::{dial, receive, reset, tls};
 
 /// How long the goodbye to all connections may take.
@@ -106,7 +107,9 @@ impl Endpoint {
         let (peers, known) = watch::channel(Peers::default());
         let config = tls::listening(&identity, known, &settings)?;
         let (own, runtime) = (reset::endpoint(&identity), Arc::new(quinn::TokioRuntime));
-        let endpoint = quinn::Endpoint::new(own, Some(config), socket, runtime).map_err(failed)?;
+        let socket = Watched::new(runtime.wrap_udp_socket(socket).map_err(failed)?);
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(own, Some(config), socket, runtime);
+        let endpoint = endpoint.map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         Ok(Endpoint { endpoint, identity, settings, peers, address })
     }

@@ -71,6 +71,8 @@ pub(super) fn endpoint(identity: &Identity) -> EndpointConfig {
     let secret = digest(&[b"tokens of a former life", &identity.seed]);
     let mut config = EndpointConfig::new(Arc::new(Tokens { secret }));
     config.cid_generator(|| Box::new(Names { random: ring::default_provider().secure_random }));
+    // Then every packet of a link shows by its first byte that it is one, and what does not is told (`socket`).
+    config.grease_quic_bit(false);
     config
 }
 
