@@ -12,6 +12,7 @@ pub(crate) mod admission;
 pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod flush;
+pub(crate) mod fuel;
 pub(crate) mod globals;
 pub(crate) mod guest;
 pub(crate) mod instrument;

@@ -93,6 +93,15 @@ static int make_globals(JSContext *context)
     return failed;
 }
 
+/* Asked now and then by QuickJS. Where a person has interrupted the turn the host does not come back. */
+static int go_on(JSRuntime *runtime, void *opaque)
+{
+    (void)runtime;
+    (void)opaque;
+    host_poll();
+    return 0;
+}
+
 static int make_engine(void)
 {
     memory_hold_reserve();
@@ -104,6 +113,7 @@ static int make_engine(void)
     engine.context = JS_NewContextRaw(engine.runtime);
     if (!engine.context || add_intrinsics(engine.context) || make_globals(engine.context))
         return -1;
+    JS_SetInterruptHandler(engine.runtime, go_on, NULL);
     JS_RunGC(engine.runtime);
     return 0;
 }

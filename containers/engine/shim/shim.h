@@ -31,6 +31,7 @@ IMPORT(log) void host_log(int32_t level, const void *text, uint32_t bytes);
 IMPORT(result) void host_result(const void *data, uint32_t bytes);
 IMPORT(date) double host_date(void);
 IMPORT(entropy) int32_t host_entropy(void *into, uint32_t bytes);
+IMPORT(poll) void host_poll(void);
 IMPORT(ticks) int64_t host_ticks(void);
 IMPORT(id) int32_t host_id(void *id);
 IMPORT(port_create) int32_t host_port_create(const void *type, uint32_t type_bytes, const void *data, uint32_t data_bytes);

@@ -1,6 +1,7 @@
 //! One JavaScript container: an engine instance in a heap, driven turn by turn.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use everturn_dag::Ipld;
 use everturn_exo_interface::{
@@ -100,7 +101,7 @@ impl JsContainer {
         let fuel = turn.fuel();
         let interrupt = turn.interrupt().filter(|_| interruptible).cloned();
         self.guest.enter(turn);
-        let ended = self.enter_engine(input, fuel, interrupt.as_deref());
+        let ended = self.enter_engine(input, fuel, interrupt);
         self.guest.leave(turn);
         let ended = ended?;
         let burnt = match ended {
@@ -153,7 +154,7 @@ impl JsContainer {
         &mut self,
         input: &EngineTurn,
         fuel: u64,
-        interrupt: Option<&std::sync::atomic::AtomicBool>,
+        interrupt: Option<Arc<AtomicBool>>,
     ) -> Result<Ended<i32>, WasmError> {
         let len = u32::try_from(input.bytes.len()).unwrap_or(u32::MAX);
         let (mut pointer, mut fuel) = (self.exports.input, fuel);
@@ -173,13 +174,7 @@ impl JsContainer {
         }
         let parameters = (input.kind, len);
         tracing::trace!(target: "everturn::path", kind = input.kind, fuel, "Run");
-        let Some(interrupt) = interrupt else {
-            return self.guest.call(&self.exports.turn, parameters, fuel);
-        };
-        let turn = self.exports.turn.clone();
-        let ended = self.guest.call_interruptible(&self.program, &turn, parameters, fuel, interrupt);
-        self.exports = Exports::of(&mut self.guest)?;
-        ended
+        self.guest.call_watched(&self.exports.turn, parameters, fuel, interrupt)
     }
 
     /// The engine's own memory has to be within the limit before a program is looked at.

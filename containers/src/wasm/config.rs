@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Config, Engine, OperatorCost, OptLevel, VariableOperatorCost};
+use wasmtime::{Config, Engine, OptLevel};
 
-use super::instrument::NOP_FUEL;
 use super::memory::Regions;
 use super::program::WasmError;
 
@@ -20,15 +19,15 @@ const STACK_BYTES: usize = 64 << 20;
 const HOST_STACK_BYTES: usize = 4 << 20;
 
 /// The name of this configuration; part of a compiled module's key in the cache.
-pub(crate) const NAME: &str = "wasmtime-48 cranelift speed fuel nan 3";
+pub(crate) const NAME: &str = "wasmtime-48 cranelift speed fuel nan 5";
 
-/// What costs fuel.
+/// Who counts fuel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Metering {
-    /// Every operator a unit, as wasmtime has it.
+    /// wasmtime: every operator is a unit.
     Operators,
-    /// A `nop` [`NOP_FUEL`], and nothing else but what takes longer the more it is given.
-    Nops,
+    /// The module itself.
+    Own,
 }
 
 /// An engine whose memories are the regions handed to it.
@@ -37,10 +36,7 @@ pub(crate) fn engine(regions: Arc<Regions>, metering: Metering) -> Result<Engine
     config.cranelift_opt_level(OptLevel::Speed);
     // Every NaN has the same bits on every machine.
     config.cranelift_nan_canonicalization(true);
-    config.consume_fuel(true);
-    if metering == Metering::Nops {
-        config.operator_cost(OperatorCost { Nop: NOP_FUEL, ..free() });
-    }
+    config.consume_fuel(metering == Metering::Operators);
     config.wasm_simd(true);
     config.wasm_relaxed_simd(false);
     config.wasm_tail_call(false);
@@ -56,16 +52,6 @@ pub(crate) fn engine(regions: Arc<Regions>, metering: Metering) -> Result<Engine
     config.async_stack_size(STACK_BYTES + HOST_STACK_BYTES);
     config.wasm_backtrace_max_frames(None);
     Ok(Engine::new(&config)?)
-}
-
-/// The schedule in which no operator costs anything of itself.
-fn free() -> OperatorCost {
-    macro_rules! nothing {
-        ($(@$proposal:ident $operator:ident $({ $($argument:ident: $type:ty),* })? => $visit:ident $annotation:tt)*) => {
-            OperatorCost { $($operator: 0,)* variable: VariableOperatorCost::new() }
-        };
-    }
-    wasmparser::for_each_operator!(nothing)
 }
 
 /// Runs guest code for a caller whose own stack may be small.

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
@@ -14,6 +15,7 @@ use everturn_heap::{Growth, Heap, PageSource};
 use everturn_port_manager::{Source, Ticks};
 use wasmtime::{Global, Instance, Store, Trap, TypedFunc, Val, WasmParams, WasmResults};
 
+use super::fuel::{self, Meter};
 use super::globals::{Globals, Values};
 use super::instrument::{DEPTH, LIMIT_UNITS, Nature, STACK_LOW, STACK_POINTER};
 use super::memory::View;
@@ -34,6 +36,10 @@ pub(crate) struct Host {
     pub(crate) memory: View,
     /// The fuel that the turn began with; its calls share it.
     pub(crate) fuel: u64,
+    /// What the turn may still burn, where the module counts it.
+    pub(crate) meter: Meter,
+    /// Raised when the call is to end, where the module asks for it.
+    pub(crate) interrupt: Option<Arc<AtomicBool>>,
     /// What a user's module is called about.
     pub(crate) incoming: Incoming,
 }
@@ -51,6 +57,11 @@ pub(crate) struct Incoming {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Raised(pub(crate) Exception);
+
+/// A person's way to end the turn of a module that asks for it.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
 
 /// A module running in one heap.
 pub(crate) struct Guest {
@@ -152,9 +163,9 @@ impl Guest {
         parameters: P,
         fuel: u64,
     ) -> Result<Ended<R>, WasmError> {
-        self.store.set_fuel(fuel)?;
+        fuel::set(&mut self.store, fuel)?;
         let result = function.call(&mut self.store, parameters);
-        self.fuel_left = self.store.get_fuel()?;
+        self.fuel_left = fuel::left(&mut self.store)?;
         match result {
             Ok(returned) => Ok(Ended::Returned(returned)),
             Err(error) => self.trapped(error),
@@ -164,14 +175,28 @@ impl Guest {
     /// Calls a small export beside a turn, which answers at once. What it burns is nobody's: what is left of the last call's
     /// fuel stays as it is.
     pub(crate) fn ask<R: WasmResults>(&mut self, function: &TypedFunc<(), R>) -> Result<R, WasmError> {
-        self.store.set_fuel(SMALL_CALL_FUEL)?;
+        fuel::set(&mut self.store, SMALL_CALL_FUEL)?;
         let silent = |_| WasmError::Interface("the engine does not answer".into());
         function.call(&mut self.store, ()).map_err(silent)
     }
 
-    /// As [`Guest::call`], ended also by a raised `interrupt`. Takes some 50 us more: a store whose guest can yield
-    /// can never again be called directly, so the instance is made anew behind it. Functions taken from the guest
-    /// before are void.
+    /// As [`Guest::call`], ended also by a raised `interrupt`, where the module asks for it (`poll`).
+    pub(crate) fn call_watched<P: WasmParams, R: WasmResults>(
+        &mut self,
+        function: &TypedFunc<P, R>,
+        parameters: P,
+        fuel: u64,
+        interrupt: Option<Arc<AtomicBool>>,
+    ) -> Result<Ended<R>, WasmError> {
+        self.store.data_mut().interrupt = interrupt;
+        let ended = self.call(function, parameters, fuel);
+        self.store.data_mut().interrupt = None;
+        ended
+    }
+
+    /// As [`Guest::call`], ended also by a raised `interrupt`, where wasmtime counts its fuel. Takes some 50 us more: a store
+    /// whose guest can yield can never again be called directly, so the instance is made anew behind it. Functions taken from
+    /// the guest before are void.
     pub(crate) fn call_interruptible<P: WasmParams + Sync, R: WasmResults + Sync>(
         &mut self,
         program: &Program,
@@ -206,8 +231,12 @@ impl Guest {
             Ok(Raised(exception)) => return Ok(Ended::Raised(exception)),
             Err(error) => error,
         };
+        if error.is::<Interrupted>() {
+            return Ok(Ended::Interrupted);
+        }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Ok(Ended::OutOfFuel),
+            Some(_) if fuel::is_used_up(&mut self.store) => Ok(Ended::OutOfFuel),
             // The native stack: how much of it a call takes is not part of any agreement (design, section 7).
             Some(Trap::StackOverflow) => Err(WasmError::Engine(error)),
             Some(trap) => Ok(Ended::Trapped(trap.to_string())),
@@ -314,11 +343,15 @@ impl Guest {
 
 fn instantiate(program: &Program, heap: &Heap) -> Result<(Store<Host>, Instance), WasmError> {
     let memory = View(heap.region().clone());
-    let host = Host { turn: Turn::default(), memory, fuel: 0, incoming: Incoming::default() };
+    let (meter, incoming) = (Meter::default(), Incoming::default());
+    let host = Host { turn: Turn::default(), memory, fuel: 0, meter, interrupt: None, incoming };
     let mut store = Store::new(program.runtime.engine(program.nature), host);
-    store.set_fuel(INITIALISE_FUEL)?;
+    if !program.nature.counts_fuel() {
+        store.set_fuel(INITIALISE_FUEL)?;
+    }
     let _turn = program.runtime.regions.lay_ready(heap.region());
     let instance = program.instance.instantiate(&mut store)?;
+    store.data_mut().meter = Meter::of(&instance, &mut store);
     Ok((store, instance))
 }
 

@@ -13,14 +13,14 @@
 //!
 //! In the JS engine only:
 //!
-//! 6. Fuel is paid at the heads of functions and loops: see `portions`.
+//! 6. Fuel is counted in a new global, exported as [`FUEL`], and paid at the heads of functions and loops: see `fuel`.
 //!
 //! New globals and exports come last, so that no index of the module's own changes.
 
 mod data;
 pub(in crate::wasm) use data::constant;
 mod depth;
-mod portions;
+mod fuel;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
 use super::program::WasmError;
 pub(crate) use depth::LIMIT_UNITS;
-pub(in crate::wasm) use portions::NOP_FUEL;
+use fuel::Meter;
 use survey::Survey;
 
 /// The export that holds the lowest value of the stack pointer.
@@ -43,6 +43,8 @@ pub(crate) const STACK_LOW: &str = "everturn:stack-low";
 pub(crate) const STACK_POINTER: &str = "__stack_pointer";
 /// The export that counts how deep calls nest, in units.
 pub(crate) const DEPTH: &str = "everturn:depth";
+/// The export that holds the fuel that is left, where the module counts it.
+pub(crate) const FUEL: &str = "everturn:fuel";
 /// The export that is the start function.
 pub(crate) const START: &str = "everturn:start";
 /// How the export of a mutable global begins; its index follows.
@@ -67,8 +69,8 @@ impl Nature {
         self != Nature::Engine
     }
 
-    /// Whether fuel is paid in portions, not for each operator.
-    pub(crate) fn pays_in_portions(self) -> bool {
+    /// Whether the module itself counts its fuel, in portions, not wasmtime, by operators.
+    pub(crate) fn counts_fuel(self) -> bool {
         self == Nature::Engine
     }
 
@@ -106,13 +108,17 @@ pub(crate) fn instrument(wasm: &[u8], nature: Nature) -> Result<Instrumented, Wa
 struct Added {
     low: Option<u32>,
     depth: Option<u32>,
+    meter: Option<Meter>,
 }
 
 impl Added {
     fn of(survey: &Survey, nature: Nature) -> Added {
         let low = survey.stack_pointer.map(|_| survey.globals);
-        let depth = nature.counts_depth().then_some(survey.globals + u32::from(low.is_some()));
-        Added { low, depth }
+        let mut next = survey.globals + u32::from(low.is_some());
+        let depth = nature.counts_depth().then_some(next);
+        next += u32::from(depth.is_some());
+        let meter = nature.counts_fuel().then_some(Meter { fuel: next, bytes: next + 1 });
+        Added { low, depth, meter }
     }
 }
 
@@ -214,6 +220,10 @@ impl Rewriting {
         for _ in self.added.low.iter().chain(&self.added.depth) {
             globals.global(counter, &ConstExpr::i32_const(0));
         }
+        if self.added.meter.is_some() {
+            globals.global(GlobalType { val_type: ValType::I64, ..counter }, &ConstExpr::i64_const(0));
+            globals.global(counter, &ConstExpr::i32_const(0));
+        }
         if !globals.is_empty() {
             self.put(&globals);
         }
@@ -225,6 +235,9 @@ impl Rewriting {
         }
         if let Some(depth) = self.added.depth {
             exports.export(DEPTH, ExportKind::Global, depth);
+        }
+        if let Some(meter) = self.added.meter {
+            exports.export(FUEL, ExportKind::Global, meter.fuel);
         }
         if self.nature != Nature::Engine {
             for global in &self.survey.mutable_globals {
@@ -247,10 +260,10 @@ impl Rewriting {
         if let Some((global, counted)) = counted {
             depth::enter(&mut function, global, counted);
         }
-        let mut portions = if self.nature.pays_in_portions() { Some(portions::of(body)?) } else { None };
+        let mut portions = fuel::portions(body)?;
         let mut pay = |function: &mut Function| {
-            if let Some(portion) = portions.as_mut().and_then(Iterator::next) {
-                portions::pay(function, portion);
+            if let (Some(meter), Some(portion)) = (self.added.meter, portions.next()) {
+                meter.pay(function, portion);
             }
         };
         pay(&mut function);
@@ -259,6 +272,9 @@ impl Rewriting {
         while !reader.eof() {
             let operator = reader.read()?;
             depth::nest(&mut nesting, &operator);
+            if let (Some(meter), true) = (self.added.meter, fuel::takes_bytes(&operator)) {
+                meter.pay_bytes(&mut function);
+            }
             match (&operator, counted) {
                 // The body is a block now, and whoever leaves it must pass its end.
                 (Operator::Return, Some(_)) => drop(function.instruction(&Instruction::Br(nesting))),

@@ -87,7 +87,7 @@ impl From<wasm_encoder::reencode::Error> for WasmError {
 pub(crate) struct Runtime {
     /// Counts every operator: for modules of users.
     engine: Engine,
-    /// For the JS engine, which pays in portions.
+    /// For the JS engine, which counts itself.
     engine_of_js: Engine,
     pub(crate) regions: Arc<Regions>,
     tracking: Arc<Tracking>,
@@ -111,7 +111,7 @@ impl Runtime {
             None => tracking.detect(),
         };
         let engine = config::engine(regions.clone(), Metering::Operators)?;
-        let engine_of_js = config::engine(regions.clone(), Metering::Nops)?;
+        let engine_of_js = config::engine(regions.clone(), Metering::Own)?;
         Ok(Runtime { engine, engine_of_js, regions, tracking, tracker, cache })
     }
 
@@ -121,7 +121,7 @@ impl Runtime {
 
     /// What compiles and runs modules of this nature.
     pub(crate) fn engine(&self, nature: Nature) -> &Engine {
-        if nature.pays_in_portions() { &self.engine_of_js } else { &self.engine }
+        if nature.counts_fuel() { &self.engine_of_js } else { &self.engine }
     }
 }
 

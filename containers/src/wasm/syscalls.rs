@@ -6,12 +6,15 @@
 
 mod incoming;
 
+use std::sync::atomic::Ordering;
+
 use everturn_exo_interface::{
     ENTROPY_CALL_BYTES_MAX, Exception, ExceptionKind, Handle, Limit, LogLevel, Refusal, TimerId, Turn,
 };
 use wasmtime::{Caller, Linker, Trap};
 
-use super::guest::{Host, Raised};
+use super::fuel;
+use super::guest::{Host, Interrupted, Raised};
 use super::instrument::Nature;
 use super::memory::View;
 use super::program::WasmError;
@@ -77,7 +80,7 @@ pub(crate) fn add(linker: &mut Linker<Host>, nature: Nature) -> Result<(), WasmE
     add_posts(linker)?;
     add_timers(linker)?;
     match nature {
-        Nature::Engine => add_result(linker),
+        Nature::Engine => add_engines(linker),
         _ => incoming::add(linker),
     }
 }
@@ -125,7 +128,15 @@ fn add_posts(linker: &mut Linker<Host>) -> Result<(), WasmError> {
 }
 
 /// The engine's way to answer: what it sends is well-formed, so a refusal ends the turn.
-fn add_result(linker: &mut Linker<Host>) -> Result<(), WasmError> {
+/// What only the JS engine has.
+fn add_engines(linker: &mut Linker<Host>) -> Result<(), WasmError> {
+    // Without a price: how often it is asked is the engine's choice.
+    linker.func_wrap("everturn", "poll", |caller: Called<'_>| -> wasmtime::Result<()> {
+        match &caller.data().interrupt {
+            Some(flag) if flag.swap(false, Ordering::Relaxed) => Err(wasmtime::Error::new(Interrupted)),
+            _ => Ok(()),
+        }
+    })?;
     linker.func_wrap(
         "everturn",
         "result",
@@ -300,8 +311,8 @@ fn add_ports(linker: &mut Linker<Host>) -> Result<(), WasmError> {
 /// The guest's memory and turn, once this call is paid for; the turn knows what was burnt until now.
 fn open<'a>(caller: &'a mut Called<'_>, fuel: u64, bytes: u64) -> wasmtime::Result<(View, &'a mut Turn)> {
     let price = fuel + BYTE_FUEL * bytes;
-    let fuel_left = caller.get_fuel()?.checked_sub(price).ok_or(Trap::OutOfFuel)?;
-    caller.set_fuel(fuel_left)?;
+    let fuel_left = fuel::left(caller)?.checked_sub(price).ok_or(Trap::OutOfFuel)?;
+    fuel::set(caller, fuel_left)?;
     let host = caller.data_mut();
     host.note_burnt(fuel_left);
     tracing::trace!(target: "everturn::path", container = %host.turn.id(), "Recorded");

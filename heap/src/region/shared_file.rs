@@ -117,10 +117,24 @@ fn anonymous_file() -> std::io::Result<File> {
 #[cfg(target_os = "linux")]
 fn forbid_writing(file: &File) -> Result<(), HeapError> {
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-    // SAFETY: the descriptor is open; the call touches no memory of ours.
-    let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
-    if sealed < 0 { Err(HeapError::last_os("seal an image's file")) } else { Ok(()) }
+    for _ in 0..SEAL_TRIES {
+        // SAFETY: the descriptor is open; the call touches no memory of ours.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } >= 0 {
+            return Ok(());
+        }
+        let source = std::io::Error::last_os_error();
+        if source.kind() != std::io::ErrorKind::ResourceBusy {
+            return Err(HeapError::System { doing: "seal an image's file", source });
+        }
+    }
+    // Nobody else has the descriptor, and we write to it no more: the seal would only have kept us to it.
+    Ok(())
 }
+
+/// How often a file is to be sealed while the system has its pages in use for a moment (`EBUSY`; seen once, on a machine whose
+/// kernel watches pages). It waits some 75 ms each time by itself (mm/memfd.c).
+#[cfg(target_os = "linux")]
+const SEAL_TRIES: u32 = 4;
 
 #[cfg(not(target_os = "linux"))]
 fn anonymous_file() -> std::io::Result<File> {

@@ -78,6 +78,70 @@ fn fuel_ends_what_never_ends_and_a_person_may_too() {
     assert!(matches!(guest.call(&write, (0, 1), 1_000).unwrap(), Ended::Returned(())));
 }
 
+/// An engine, which counts its fuel itself and asks whether it is to go on.
+const ENGINE: &str = r#"(module
+    (import "everturn" "poll" (func $poll))
+    (memory (export "memory") 2)
+    (func (export "initialise") (result i32) (i32.const 0))
+    (func (export "for_ever") (loop (call $poll) (br 0)))
+    (func (export "rounds") (param i32)
+        (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+    (func (export "fill") (param i32) (memory.fill (i32.const 0) (i32.const 7) (local.get 0)))
+    (func $twice (export "twice") (param i32)
+        (if (local.get 0) (then
+            (call $twice (i32.sub (local.get 0) (i32.const 1)))
+            (call $twice (i32.sub (local.get 0) (i32.const 1)))))))"#;
+
+fn engine() -> Program {
+    let runtime = Arc::new(Runtime::new(None, Some(TrackerKind::Compare)).unwrap());
+    Program::prepare(&runtime, wat::parse_str(ENGINE).unwrap(), Role::Engine("initialise"), &|_| {}).unwrap()
+}
+
+#[test]
+fn an_engine_pays_for_rounds_calls_and_bytes() {
+    let program = engine();
+    let mut guest = Guest::start(&program, program.heap(1 << 20).unwrap()).unwrap();
+    // Also where there is more than a module can be given.
+    for fuel in [1_000_000, u64::MAX] {
+        let mut burnt = |name: &str, parameter: i32| {
+            let function = guest.function::<i32, ()>(name).unwrap();
+            assert!(matches!(guest.call(&function, parameter, fuel).unwrap(), Ended::Returned(())));
+            fuel - guest.fuel_left()
+        };
+        let round = burnt("rounds", 1);
+        assert!(round > 0);
+        assert_eq!(burnt("rounds", 1_000), 1_000 * round);
+        assert_eq!(burnt("fill", 70_000), 70_000);
+        // Two calls, each of which pays for itself.
+        assert_eq!(burnt("twice", 4), 31 * burnt("twice", 0));
+    }
+    for (name, parameter) in [("rounds", 1_000), ("fill", 70_000), ("twice", 6)] {
+        let function = guest.function::<i32, ()>(name).unwrap();
+        assert!(matches!(guest.call(&function, parameter, 1_000_000).unwrap(), Ended::Returned(())));
+        let enough = 1_000_000 - guest.fuel_left();
+        assert!(matches!(guest.call(&function, parameter, enough).unwrap(), Ended::Returned(())));
+        assert_eq!(guest.fuel_left(), 0);
+        assert!(matches!(guest.call(&function, parameter, enough - 1).unwrap(), Ended::OutOfFuel), "{name}");
+        assert_eq!(guest.fuel_left(), 0);
+    }
+}
+
+#[test]
+fn an_engine_that_asks_is_interrupted() {
+    let program = engine();
+    let mut guest = Guest::start(&program, program.heap(1 << 20).unwrap()).unwrap();
+    let for_ever = guest.function::<(), ()>("for_ever").unwrap();
+    let raised = Arc::new(AtomicBool::new(true));
+    let ended = guest.call_watched(&for_ever, (), 1_000_000, Some(raised.clone())).unwrap();
+    assert!(matches!(ended, Ended::Interrupted));
+    assert!(!raised.load(Ordering::Relaxed), "the flag is lowered with what it ended");
+    let ended = guest.call_watched(&for_ever, (), 1_000_000, Some(raised.clone())).unwrap();
+    assert!(matches!(ended, Ended::OutOfFuel), "nobody has raised it");
+    // Whoever comes after it is not watched.
+    raised.store(true, Ordering::Relaxed);
+    assert!(matches!(guest.call(&for_ever, (), 1_000_000).unwrap(), Ended::OutOfFuel));
+}
+
 #[test]
 fn the_stack_that_a_turn_used_is_wiped() {
     let program = program(GUEST, TrackerKind::Compare).unwrap();
