@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 /// Bounds that can change an outcome; part of the configuration. Passing one is a refusal or an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Fuel of one turn; 2,000,000,000 by default, some seconds. Past it the turn ends with an exception of kind
-    /// [`Fuel`](crate::ExceptionKind::Fuel).
+    /// Fuel of one turn; 2,000,000,000 by default, about half a second of JavaScript (AMD EPYC). Past it the turn ends with an
+    /// exception of kind [`Fuel`](crate::ExceptionKind::Fuel).
     pub turn_fuel: u64,
     /// Fuel of one turn of the cycle collector, per byte of heap; 1,000 by default. A collection that does not fit is put
     /// off.

@@ -19,7 +19,7 @@ const STACK_BYTES: usize = 64 << 20;
 const HOST_STACK_BYTES: usize = 4 << 20;
 
 /// The name of this configuration; part of a compiled module's key in the cache.
-pub(crate) const NAME: &str = "wasmtime-48 cranelift speed fuel nan 5";
+pub(crate) const NAME: &str = "wasmtime-48 cranelift speed fuel nan 6";
 
 /// Who counts fuel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
