@@ -14,6 +14,8 @@ const LOADED_TURNS: usize = 300_000;
 const UNDER_WAY: usize = 16_384;
 /// Appends that tell what the disk allows, after each run under load.
 const RAW_APPENDS: usize = 40;
+/// Of the turns alone, for what they write: a flush of what the store still holds of the turns under load falls into one of them.
+const BLOCKS: usize = 10;
 const LOAD_TARGET: f64 = 200_000.0;
 
 pub(super) fn run(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
@@ -109,12 +111,18 @@ impl Durable<'_> {
 
     fn alone(&mut self, table: &mut Table) -> Result<(), Failure> {
         let turns = self.bed.effort.of(500);
-        let (syncs, written) = (self.disk.store.syncs(), Written::now()?);
-        for _ in 0..turns {
-            self.world.ask(&self.counter, &self.message)?;
+        let (syncs, before) = (self.disk.store.syncs(), Written::now()?);
+        let mut blocks = Vec::new();
+        for _ in 0..BLOCKS {
+            let before = Written::now()?;
+            for _ in 0..turns / BLOCKS {
+                self.world.ask(&self.counter, &self.message)?;
+            }
+            blocks.push(Written::now()?.since(before).given);
         }
-        let (syncs, written) = (self.disk.store.syncs() - syncs, Written::now()?.since(written));
-        let bytes = written.given as f64 / turns as f64;
+        let (syncs, written) = (self.disk.store.syncs() - syncs, Written::now()?.since(before));
+        blocks.sort_unstable();
+        let bytes = blocks[BLOCKS / 2] as f64 / (turns / BLOCKS) as f64;
         let (mut own, mut raw) = (Vec::new(), Vec::new());
         for _ in 0..turns {
             raw.push(self.raw.append(bytes as usize)?);
@@ -125,7 +133,10 @@ impl Durable<'_> {
         let note = format!("{} us more than the sync; {syncs} syncs for {turns} turns", figure(own - raw));
         table.add(row.raw(format!("{} us, taken in turn", figure(raw))).note(note));
         let note = format!(
-            "given to the system; {} bytes in whole pages",
+            "given to the system, median of {BLOCKS} blocks of {}; with what the store still has to do for the turns under load {} bytes, \
+             {} in whole pages",
+            turns / BLOCKS,
+            figure(written.given as f64 / turns as f64),
             figure(written.pages as f64 / turns as f64)
         );
         let what = "written per durable turn, alone";
