@@ -26,11 +26,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use crate::benches::{Asked, BENCHES, Bench};
 use crate::machine::Machine;
 use crate::table::Table;
 use crate::world::Bed;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What goes wrong here is only ever printed.
 type Failure = Box<dyn std::error::Error + Send + Sync>;

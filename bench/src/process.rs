@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::Failure;
 
@@ -96,6 +98,11 @@ pub(crate) fn thread_seconds(name: &str) -> Result<f64, Failure> {
         }
     }
     Ok(seconds)
+}
+
+/// Processor time of all of this process's threads, those that have ended included, in seconds.
+pub(crate) fn seconds() -> Result<f64, Failure> {
+    Ok(Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?).as_secs_f64())
 }
 
 /// The program that was built with this one.

@@ -28,6 +28,9 @@ pub use compose::{Composer, entries, entries_of_valid, items, map_of, order};
 /// steps, two per level of an `Ipld`, three where an `Option` lies between).
 pub const DEPTH_MAX: usize = 100;
 
+/// Bytes of a node for each of its links, where they are many.
+const LINK_SPACING: usize = 64;
+
 /// Encodes a value. Fields and keys are sorted as dag-cbor wants them, whatever their order in the type.
 ///
 /// # Errors
@@ -83,7 +86,7 @@ pub fn links_as_they_stand(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
 /// As [`links_as_they_stand`], of bytes that [`validate`] has accepted before: their order and their texts are not looked at
 /// again.
 pub(crate) fn links_of_valid(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
-    let mut links = Vec::new();
+    let mut links = Vec::with_capacity(bytes.len() / LINK_SPACING);
     scan::links_of_valid(bytes, &mut |link| links.push(link))?;
     Ok(links)
 }

@@ -151,7 +151,9 @@ impl References {
         unreferenced: Unreferenced,
         blocks_max: usize,
     ) -> Result<Batch, StoreError> {
-        let mut tally = Tally::new(reader, self.may_have_doomed);
+        let is_block = |change: &&Change| matches!(change, Change::Put { space: Space::Blocks, .. });
+        let blocks = batch.changes().iter().filter(is_block).count();
+        let mut tally = Tally::new(reader, self.may_have_doomed, blocks);
         let mut settled = Batch::new();
         let mut holds: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
         for change in batch.into_changes() {
@@ -198,7 +200,7 @@ impl References {
         if doomed.is_empty() {
             return Ok(None);
         }
-        let (mut tally, mut batch) = (Tally::new(reader, true), Batch::new());
+        let (mut tally, mut batch) = (Tally::new(reader, true, doomed.len()), Batch::new());
         tally.reclaim(doomed, blocks_max.max(1))?;
         tally.write(&mut batch)?;
         Ok(Some(batch))

@@ -98,7 +98,7 @@ pub struct Settings {
     pub once_bytes_max: u64,
     /// When containers leave memory.
     pub unloading: Unloading,
-    /// Threads on which containers of one window run side by side; `None` is one for each core.
+    /// Threads on which containers of one window run side by side, and on which a state root is made; `None` is one for each core.
     pub threads: Option<NonZeroUsize>,
     /// When containers of one window run on several threads.
     pub side_by_side: SideBySide,
@@ -123,6 +123,14 @@ impl Default for Settings {
             side_by_side: SideBySide::WhenWorth,
             turns_by: TurnsBy::Background,
         }
+    }
+}
+
+impl Settings {
+    /// The number of threads, the cores counted where it is not said.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        let cores = || std::thread::available_parallelism().ok();
+        self.threads.or_else(cores).unwrap_or(NonZeroUsize::MIN)
     }
 }
 
@@ -252,6 +260,10 @@ impl Builder {
     }
 
     /// Ticks between a send and its delivery.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.settings.threads()
+    }
+
     pub(crate) fn lookahead(&self) -> Ticks {
         Ticks(self.settings.lookahead.0.max(1))
     }
@@ -276,7 +288,8 @@ impl Builder {
             given.check(&Parts::read(&blocks, checkpoint)?.configuration()?)?;
         }
         given.fix(&*store)?;
-        let mut writer = Writer::new(store.clone(), types.clone(), arrivals.clone())?;
+        let mut writer =
+            Writer::new(store.clone(), types.clone(), self.settings.threads(), arrivals.clone())?;
         if let Some(checkpoint) = &self.checkpoint {
             writer.resume(&types, checkpoint)?;
         }

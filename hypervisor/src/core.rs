@@ -191,7 +191,7 @@ impl Core {
             None => Clock::default(),
         };
         let mut core = Core {
-            pool: Pool::start(&runner, runner.settings.threads)?,
+            pool: Pool::start(&runner, runner.settings.threads())?,
             runner,
             failure,
             counters,

@@ -2,189 +2,147 @@
 //!
 //! Reads only what is durable, never live memory. Commits leave marks: under each container those of its ports that are
 //! bound anew and those of its children that are stale, up to the root. A flush follows the marks and nothing else; what a
-//! state node says of all other ports is taken from the node before.
+//! state node says of all other ports is taken from the node before. Of a container with many stale children several threads
+//! take a share each: what is below one of them has nothing to do with what is below another.
 //!
 //! Invariants:
 //! 1. A mark on a container implies one under each of its owners.
 //! 2. Marks go with the batch that has the node that they asked for, and a child's node is written with its parent's or
 //!    before: a flush that was cut short is taken up where it was.
 //! 3. The path from the root is a list on the heap; no depth of owners exhausts a stack.
+//! 4. What is written is the same on any number of threads, and in the same order where one batch holds it.
 
 mod node;
+mod shares;
+mod stage;
+mod stale;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use everturn_dag::{Batch, Cid, Reader, StoreError};
+use everturn_port_manager::ContainerId;
 
-use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks, references};
-use everturn_exo_interface::{BlockReader, BlockWriter};
-use everturn_port_manager::{ContainerId, PortName};
-
+pub(crate) use self::shares::Helpers;
+use self::stage::Stage;
+use self::stale::{Done, Stale};
+use crate::HypervisorError;
 use crate::core::Types;
-use crate::keys::{StaleKey, Summary};
-use crate::{HypervisorError, keys};
 
 /// Bytes of new nodes that are written in one batch, roughly.
 const BATCH_BYTES: usize = 16 << 20;
 
-/// Blocks of the store, and those that this flush has made and not written yet.
-struct Stage<'a> {
-    store: &'a dyn Reader,
-    made: RefCell<BTreeMap<Cid, Vec<u8>>>,
-    bytes: usize,
+/// What a flush reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) store: &'a dyn Reader,
+    pub(crate) types: &'a Types,
 }
 
-impl BlockReader for Stage<'_> {
-    fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
-        if let Some(bytes) = self.made.borrow().get(cid) {
-            return Ok(bytes.clone());
-        }
-        keys::Blocks { reader: self.store }.block(cid)
-    }
-
-    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        Ok(self.made.borrow().contains_key(cid) || keys::Blocks { reader: self.store }.has(cid)?)
-    }
-}
-
-impl BlockWriter for Stage<'_> {
-    fn emit(&mut self, cid: Cid, bytes: Vec<u8>) {
-        self.bytes += bytes.len();
-        self.made.get_mut().insert(cid, bytes);
-    }
-}
-
-impl Stage<'_> {
-    /// A block that this store made itself, on the word of the store's own check.
-    fn own_block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
-        if let Some(bytes) = self.made.borrow().get(cid) {
-            return Ok(bytes.clone());
-        }
-        blocks::get_unhashed(self.store, cid)?.ok_or_else(|| blocks::missing(cid))
-    }
-}
-
-/// A container whose node is made anew, when those of its children are.
-struct Stale {
-    id: ContainerId,
-    record: Summary,
-    /// The name of its owner's port to it, if the mark said one.
-    name: String,
-    /// Its newest state node.
-    before: Option<Cid>,
-    /// Marks that are done with when the node is.
-    marks: Vec<Vec<u8>>,
-    /// Children that were marked and not looked at yet, each with the name of its port.
-    open: Vec<(ContainerId, String)>,
-    /// Children whose nodes were made anew; none of one that is gone.
-    children: BTreeMap<ContainerId, (String, Option<Cid>)>,
-    /// Names whose port has to be looked at.
-    rebound: BTreeSet<PortName>,
-}
-
-impl Stale {
-    /// What the marks say of a container; `None` if there is no such container.
-    fn read(store: &dyn Reader, id: ContainerId) -> Result<Option<Stale>, StoreError> {
-        let Some(record) = keys::read_summary(store, id)? else { return Ok(None) };
-        let before = references::held(store, &keys::newest_node(id))?;
-        let (marks, open, children) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let (name, rebound) = (String::new(), BTreeSet::new());
-        let mut stale = Stale { id, record, name, before, marks, open, children, rebound };
-        let mut damaged = false;
-        store.scan(Space::Stale, id.as_bytes(), &mut |key, value| {
-            match keys::parse_stale(key) {
-                Some((_, StaleKey::Own)) => {}
-                Some((_, StaleKey::Child(child))) => {
-                    stale.open.push((child, String::from_utf8_lossy(value).into_owned()));
-                }
-                Some((_, StaleKey::Port(name))) => drop(stale.rebound.insert(name)),
-                None => damaged = true,
-            }
-            stale.marks.push(key.to_vec());
-            !damaged
-        })?;
-        match damaged {
-            true => {
-                Err(StoreError::Damaged { place: "the stale space".into(), what: "a key is no mark".into() })
-            }
-            false => Ok(Some(stale)),
-        }
-    }
-
-    /// Whether a container's node is as old as it says.
-    fn is_fresh(&self, store: &dyn Reader) -> Result<bool, StoreError> {
-        let marked = match self.record.holder {
-            Some(owner) => store.has(Space::Stale, &keys::stale_child(owner, self.id))?,
-            None => false,
-        };
-        Ok(self.marks.is_empty() && !marked)
-    }
-}
-
-/// A flush under way.
+/// A flush under way, or one thread's share of it.
 struct Flush<'a> {
-    types: &'a Types,
+    from: Sources<'a>,
     stage: Stage<'a>,
     batch: Batch,
+    /// Made bytes after which they are to be written.
+    bytes_max: usize,
+}
+
+/// How far a walk over stale containers has come.
+enum Reached {
+    /// The first of the path is the only one that is left, and has no open child.
+    Top,
+    /// The last of the path has so many open children that several threads may share them.
+    Wide,
+    /// So much was made that it is to be written.
+    Full,
 }
 
 /// The address of a container's state, and what is still to be written so that the store has it. What would be too much
 /// for one batch is written on the way.
 pub(crate) fn state_root(
-    store: &dyn Reader,
-    types: &Types,
+    from: Sources<'_>,
+    helpers: &Helpers,
     root: ContainerId,
     write: &mut dyn FnMut(Batch) -> Result<(), StoreError>,
 ) -> Result<(Cid, Batch), HypervisorError> {
-    let stage = Stage { store, made: RefCell::default(), bytes: 0 };
-    let mut flush = Flush { types, stage, batch: Batch::new() };
     let no_such = || HypervisorError::NoSuchContainer(root.to_string());
-    let first = Stale::read(store, root)?.ok_or_else(no_such)?;
+    let first = Stale::read(from.store, root)?.ok_or_else(no_such)?;
     if let Some(cid) = first.before
-        && first.is_fresh(store)?
+        && first.is_fresh(from.store)?
     {
         return Ok((cid, Batch::new()));
     }
+    let mut flush = Flush::new(from, BATCH_BYTES);
     let mut path = vec![first];
+    let children_min = helpers.children_min();
     loop {
-        let Some(stale) = path.last_mut() else { return Err(no_such()) };
-        let owner = stale.id;
-        if let Some((child, name)) = stale.open.pop() {
-            match Stale::read(store, child)? {
-                // Somebody else's now.
-                Some(below) if below.record.holder != Some(owner) => {}
-                Some(mut below) => {
-                    below.name = name;
-                    path.push(below);
-                }
-                // Its port is bound still, and will be told.
-                None => drop(stale.children.insert(child, (name, None))),
+        let reached = flush.go_on(&mut path, children_min)?;
+        let Some(last) = path.last_mut() else { return Err(no_such()) };
+        match reached {
+            Reached::Top => {
+                let cid = flush.node(last)?;
+                return Ok((cid, flush.take()));
             }
-            continue;
+            Reached::Wide => shares::make(helpers, from, last, &mut flush, write)?,
+            Reached::Full => {}
         }
-        let Some(stale) = path.pop() else { return Err(no_such()) };
-        let cid = flush.node(&stale)?;
-        match path.last_mut() {
-            Some(owner) => drop(owner.children.insert(stale.id, (stale.name, Some(cid)))),
-            None => return Ok((cid, flush.finish())),
-        }
-        if flush.stage.bytes + flush.batch.bytes() >= BATCH_BYTES {
+        if flush.is_full() {
             write(flush.take())?;
         }
     }
 }
 
-impl Flush<'_> {
+impl<'a> Flush<'a> {
+    fn new(from: Sources<'a>, bytes_max: usize) -> Flush<'a> {
+        Flush { from, stage: Stage::new(from.store), batch: Batch::new(), bytes_max }
+    }
+
+    /// Makes the nodes below the first of the path, children before their owners.
+    fn go_on(&mut self, path: &mut Vec<Stale>, children_min: usize) -> Result<Reached, HypervisorError> {
+        loop {
+            let has_owner = path.len() > 1;
+            let Some(stale) = path.last_mut() else { break };
+            let owner = stale.id;
+            if stale.open.len() >= children_min {
+                return Ok(Reached::Wide);
+            }
+            if let Some((child, name)) = stale.open.pop() {
+                match Stale::read(self.from.store, child)? {
+                    // Somebody else's now.
+                    Some(below) if below.record.holder != Some(owner) => {}
+                    Some(mut below) => {
+                        below.name = name;
+                        path.push(below);
+                    }
+                    // Its port is bound still, and will be told.
+                    None => drop(stale.children.insert(child, Done { name, cid: None })),
+                }
+                continue;
+            }
+            let Some(done) = path.pop_if(|_| has_owner) else { break };
+            let cid = self.node(&done)?;
+            if let Some(owner) = path.last_mut() {
+                owner.children.insert(done.id, Done { name: done.name, cid: Some(cid) });
+            }
+            if self.is_full() {
+                return Ok(Reached::Full);
+            }
+        }
+        Ok(Reached::Top)
+    }
+
+    fn is_full(&self) -> bool {
+        self.stage.bytes() + self.batch.bytes() >= self.bytes_max
+    }
+
     /// What was made since this was asked last.
     fn take(&mut self) -> Batch {
         let mut batch = std::mem::take(&mut self.batch);
-        for (cid, bytes) in self.stage.made.take() {
-            batch.put(Space::Blocks, blocks::key(&cid), bytes);
-        }
-        self.stage.bytes = 0;
+        self.stage.take(&mut batch);
         batch
     }
 
-    fn finish(mut self) -> Batch {
-        self.take()
+    /// Takes over what a share has made.
+    fn absorb(&mut self, share: Flush<'_>) {
+        self.batch.append(share.batch);
+        self.stage.absorb(share.stage);
     }
 }

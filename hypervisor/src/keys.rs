@@ -137,6 +137,7 @@ pub(crate) fn decode_record(id: ContainerId, row: &[u8]) -> Result<RuntimeRecord
 }
 
 /// What a flush has to know of a container's record: a part of it, read without the rest.
+#[derive(Clone)]
 pub(crate) struct Summary {
     pub(crate) container_type: String,
     pub(crate) holder: Option<ContainerId>,

@@ -97,10 +97,10 @@ pub(crate) fn compose(
     Ok(link(&shards::write(&entries, blocks.put)?))
 }
 
-/// The field `ports` as it is after some changes. `before` is the field as it was.
+/// The field `ports` as it is after some changes, in any order, one of each name. `before` is the field as it was.
 pub(crate) fn update(
     before: &[u8],
-    changes: &BTreeMap<PortName, Change>,
+    changes: &[(PortName, Change)],
     blocks: &mut Blocks<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     if changes.is_empty() {
@@ -114,7 +114,7 @@ pub(crate) fn update(
 
 fn update_inline(
     before: Vec<(&str, &[u8])>,
-    changes: &BTreeMap<PortName, Change>,
+    changes: &[(PortName, Change)],
     blocks: &mut Blocks<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     let mut changed: Vec<(&str, &Change)> =
@@ -140,7 +140,7 @@ fn update_inline(
 
 fn update_shards(
     before: &[u8],
-    changes: &BTreeMap<PortName, Change>,
+    changes: &[(PortName, Change)],
     blocks: &mut Blocks<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     let root: Cid = node::decode(before).map_err(damaged)?;
@@ -151,7 +151,7 @@ fn update_shards(
         change.apply(name, Some(name), before.as_deref())
     };
     let by = shards::Update { load: blocks.load, put: &mut *blocks.put, key_of: &key_of, apply: &apply };
-    let goes = changes.values().any(|change| matches!(change, Change::Unbound));
+    let goes = changes.iter().any(|(_, change)| matches!(change, Change::Unbound));
     let few = match shards::update(by, &root, &sorted)? {
         Part::Few(few) => few,
         Part::Many(root) if !goes => return Ok(link(&root)),

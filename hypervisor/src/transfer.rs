@@ -1,6 +1,7 @@
 //! What a host does with roots beyond making them: out to a CAR, in from one, to life, to a checkpoint.
 
 use std::io::{Read, Seek, Write};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use everturn_dag::{Cid, Store};
@@ -128,7 +129,7 @@ pub fn import_car(
     let checked = Checked::read(input, limits)?;
     let arrivals = Arrivals::default();
     let _arrival = arrivals.begin();
-    let mut writer = Writer::new(store.clone(), Types::default(), arrivals)?;
+    let mut writer = Writer::new(store.clone(), Types::default(), NonZeroUsize::MIN, arrivals)?;
     let root = checked.arrive::<HypervisorError>(&mut |batch| Ok(writer.arrive(batch)?))?;
     writer.pin(&root)?;
     writer.sync()?;

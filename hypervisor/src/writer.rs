@@ -1,6 +1,7 @@
 //! The one writer of a store: every batch passes here, so that the counts of blocks follow it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +10,8 @@ use everturn_dag::{Batch, Cid, Space, Store, StoreError, blocks};
 use everturn_port_manager::ContainerId;
 
 use crate::core::Types;
-use crate::{HypervisorError, flush, keys};
+use crate::flush::{self, Helpers};
+use crate::{HypervisorError, keys};
 
 /// Blocks that a commit removes on its way, at most: what a successor replaces, mostly.
 const COMMIT_BLOCKS_MAX: usize = 256;
@@ -43,6 +45,7 @@ impl Drop for Arrival {
 pub(crate) struct Writer {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) types: Types,
+    helpers: Arc<Helpers>,
     references: References,
     /// Changes of pins that are still to be written.
     pins: BTreeMap<Cid, i64>,
@@ -51,11 +54,17 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(store: Arc<dyn Store>, types: Types, arrivals: Arrivals) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        types: Types,
+        threads: NonZeroUsize,
+        arrivals: Arrivals,
+    ) -> Result<Self, StoreError> {
         Ok(Writer {
             references: References::open(&*store)?,
             store,
             types,
+            helpers: Arc::new(Helpers::new(threads)),
             pins: BTreeMap::new(),
             unsynced: false,
             arrivals,
@@ -144,7 +153,9 @@ impl Writer {
     /// The state node of a container, brought up to date, and the rest of what has to be written for it.
     fn state_node(&mut self, id: ContainerId) -> Result<(Cid, Batch), HypervisorError> {
         let (store, types) = (self.store.clone(), self.types.clone());
-        flush::state_root(&*store, &types, id, &mut |batch| self.write(batch))
+        let from = flush::Sources { store: &*store, types: &types };
+        let helpers = self.helpers.clone();
+        flush::state_root(from, &helpers, id, &mut |batch| self.write(batch))
     }
 
     /// Writes a root and pins it.

@@ -34,6 +34,7 @@ mod rollback;
 mod roots;
 mod scale;
 mod seeds;
+mod side_by_side;
 mod stories;
 mod streams;
 mod tidy;

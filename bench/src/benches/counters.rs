@@ -4,10 +4,10 @@ use everturn::native::{Incoming, Native};
 use everturn::{Exception, ExceptionKind, Ipld, Turn};
 use serde::{Deserialize, Serialize};
 
-use super::actors::{COMMITTER, Loop, number};
+use super::actors::{ALL_CORES, Loop, number};
 use crate::Failure;
 use crate::durations::{figure, median};
-use crate::process::thread_seconds;
+use crate::process;
 use crate::table::{Row, Table, Target};
 use crate::world::Bed;
 
@@ -80,7 +80,7 @@ fn messages(bed: &Bed, table: &mut Table) -> Result<(), Failure> {
 }
 
 fn roots(bed: &Bed, table: &mut Table, kind: &str, name: &str, target: f64) -> Result<(), Failure> {
-    let world = Loop::new(bed, 1, 1)?;
+    let world = Loop::new(bed, ALL_CORES, 1)?;
     let root = world.root("fan", kind)?;
     world.state_root(&root)?;
     let (mut millis, mut processor) = (Vec::new(), Vec::new());
@@ -89,9 +89,9 @@ fn roots(bed: &Bed, table: &mut Table, kind: &str, name: &str, target: f64) -> R
         if turns != COUNTERS + 1 {
             return Err(format!("{turns} turns ran for {COUNTERS} counters").into());
         }
-        let before = thread_seconds(COMMITTER)?;
+        let before = process::seconds()?;
         millis.push(world.state_root(&root)?.0 * 1e3);
-        processor.push((thread_seconds(COMMITTER)? - before) * 1e3);
+        processor.push((process::seconds()? - before) * 1e3);
     }
     let what = format!("state root after {COUNTERS} of {COUNTERS} {name} counters changed");
     let note =

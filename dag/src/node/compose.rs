@@ -25,9 +25,7 @@ pub fn entries(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
 /// # Errors
 /// If the value is no map or ends before its last entry.
 pub fn entries_of_valid(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
-    let mut entries = Vec::new();
-    scan::map_of_valid(bytes, &mut |key, value| entries.push((key, value)))?;
-    Ok(entries)
+    scan::map_of_valid(bytes)
 }
 
 /// The items of a list in their order, each as the bytes of its own.

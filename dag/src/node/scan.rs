@@ -1,5 +1,7 @@
 //! One pass over bytes that finds the first thing strict dag-cbor forbids. Recursive, to [`DEPTH_MAX`].
 
+use std::cmp::Ordering;
+
 use super::{DEPTH_MAX, NodeError};
 use crate::Cid;
 use crate::address::{USUAL, USUAL_BYTES};
@@ -54,35 +56,56 @@ pub(super) fn links_of_valid<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8]
     while scan.at < bytes.len() {
         scan.head()?;
     }
-    Ok(())
+    scan.end()
 }
 
 /// As [`map`], of a map that was scanned before: what lies in its values is passed over, and in the last one, which takes up the
 /// rest, not even that.
-pub(super) fn map_of_valid<'a>(
-    bytes: &'a [u8],
-    visit: &mut dyn FnMut(&'a str, &'a [u8]),
-) -> Result<(), NodeError> {
+pub(super) fn map_of_valid(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
     let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
     let head = scan.byte()?;
     if head >> 5 != MAP {
         return Err(NodeError::Shape("a map is expected".to_owned()));
     }
-    let entries = scan.argument(head)?;
-    for entry in 1..=entries {
+    let number = scan.argument(head)?;
+    // An entry takes two bytes at least.
+    let mut entries = Vec::with_capacity(usize::try_from(number).unwrap_or(usize::MAX).min(bytes.len() / 2));
+    for entry in 1..=number {
         let head = scan.byte()?;
         let (key, from, mut left) = (scan.text(head)?, scan.at, 1);
-        if entry == entries {
-            visit(key, &bytes[from..]);
-            return Ok(());
+        if entry == number {
+            entries.push((key, &bytes[from..]));
+            return Ok(entries);
         }
         while left > 0 {
             left = scan.head()?.saturating_add(left - 1);
         }
-        visit(key, &bytes[from..scan.at]);
+        entries.push((key, bytes.get(from..scan.at).ok_or(NodeError::Truncated { at: bytes.len() })?));
     }
-    scan.end()
+    scan.end().map(|()| entries)
 }
+
+/// Heads after which one knows how far the item goes: the bytes that are its own, the head included, and the items that belong
+/// to it and follow. No bytes for any other head.
+const SHORT: [(u8, u8); 256] = {
+    let mut short = [(0, 0); 256];
+    let mut head = 0;
+    while head < short.len() {
+        let (major, argument) = (head as u8 >> 5, head as u8 & 0x1f);
+        short[head] = match (major, argument) {
+            (BYTES | TEXT, 0..=23) => (1 + argument, 0),
+            (LIST, 0..=23) => (1, argument),
+            (MAP, 0..=23) => (1, 2 * argument),
+            (UNSIGNED | NEGATIVE, 0..=23) => (1, 0),
+            (UNSIGNED | NEGATIVE, 24..=27) => (1 + (1 << (argument - 24)), 0),
+            _ => (0, 0),
+        };
+        head += 1;
+    }
+    short
+};
+/// How a link of the usual form begins, after the head of its tag; its address follows.
+const USUAL_LINK: [u8; 4] = [42, 0x58, USUAL_BYTES as u8 + 1, 0];
 
 struct Scan<'a, 'v> {
     bytes: &'a [u8],
@@ -91,25 +114,46 @@ struct Scan<'a, 'v> {
 }
 
 impl<'a> Scan<'a, '_> {
-    /// Passes over one head and the bytes that are its own; gives the number of items that belong to it and follow.
+    /// Passes over one head and the bytes that are its own, perhaps beyond the end; gives the number of items that belong to it
+    /// and follow.
     #[inline]
     fn head(&mut self) -> Result<u64, NodeError> {
         let head = self.byte()?;
+        let (own, items) = SHORT[usize::from(head)];
+        if own > 0 {
+            self.at += usize::from(own) - 1;
+            return Ok(items.into());
+        }
+        self.long_head(head)
+    }
+
+    /// As [`Scan::head`], of one that is not short.
+    fn long_head(&mut self, head: u8) -> Result<u64, NodeError> {
         match head >> 5 {
             BYTES | TEXT => self.run(head).map(|_| 0),
-            UNSIGNED | NEGATIVE => self.argument(head).map(|_| 0),
             LIST => self.argument(head),
             MAP => self.argument(head).map(|entries| entries.saturating_mul(2)),
-            TAG => {
-                self.argument(head)?;
-                let head = self.byte()?;
-                let link = self.run(head)?.get(1..).unwrap_or_default();
-                (self.visit)(link);
-                Ok(0)
-            }
+            TAG => self.passed_link(head).map(|()| 0),
             _ if head == FLOAT => self.big_endian(8).map(|_| 0),
             _ => Ok(0),
         }
+    }
+
+    #[inline]
+    fn passed_link(&mut self, head: u8) -> Result<(), NodeError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if let Some(link) = rest.strip_prefix(&USUAL_LINK)
+            && let Some(link) = link.get(..USUAL_BYTES)
+        {
+            self.at += USUAL_LINK.len() + USUAL_BYTES;
+            (self.visit)(link);
+            return Ok(());
+        }
+        self.argument(head)?;
+        let head = self.byte()?;
+        let link = self.run(head)?.get(1..).unwrap_or_default();
+        (self.visit)(link);
+        Ok(())
     }
 
     fn item(&mut self, depth: usize) -> Result<(), NodeError> {
@@ -137,9 +181,10 @@ impl<'a> Scan<'a, '_> {
     }
 
     fn end(&self) -> Result<(), NodeError> {
-        match self.at < self.bytes.len() {
-            true => Err(NodeError::Trailing { at: self.at }),
-            false => Ok(()),
+        match self.at.cmp(&self.bytes.len()) {
+            Ordering::Less => Err(NodeError::Trailing { at: self.at }),
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(NodeError::Truncated { at: self.bytes.len() }),
         }
     }
 
@@ -164,11 +209,11 @@ impl<'a> Scan<'a, '_> {
             let key = self.text(head)?;
             if let Some(previous) = previous {
                 match (previous.len(), previous).cmp(&(key.len(), key)) {
-                    std::cmp::Ordering::Less => {}
-                    std::cmp::Ordering::Equal => {
+                    Ordering::Less => {}
+                    Ordering::Equal => {
                         return Err(NodeError::Forbidden { at, what: "a map key that comes twice" });
                     }
-                    std::cmp::Ordering::Greater => {
+                    Ordering::Greater => {
                         return Err(NodeError::NotStrict {
                             at,
                             what: "map keys go by length, then by bytes",

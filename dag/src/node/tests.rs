@@ -209,6 +209,8 @@ proptest! {
             }
         }
         agree(&bytes);
+        // What was found valid before and is damaged now is read wrongly or not at all.
+        let _ = (links_of_valid(&bytes), entries_of_valid(&bytes));
     }
 
     #[test]

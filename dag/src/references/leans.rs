@@ -15,7 +15,9 @@
 //!    counts once for each unbroken run of blocks in a chain that link to it.
 //! 3. Every block of a pair has at least [`LINKS_MIN`] links.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashSet;
 
 use super::{BASE, LEANER, key, to_cid};
 use crate::{Batch, Cid, Reader, Space, StoreError, address};
@@ -113,10 +115,10 @@ pub(super) fn beyond<'a>(these: &[&'a [u8]], those: &[&[u8]]) -> Vec<&'a [u8]> {
     if beyond.len() <= FEW {
         beyond.retain(|link| !those.contains(link));
     } else {
-        let those: BTreeSet<&[u8]> = those.iter().copied().collect();
+        let those: FxHashSet<&[u8]> = those.iter().copied().collect();
         beyond.retain(|link| !those.contains(link));
     }
-    let mut seen = BTreeSet::new();
+    let mut seen = FxHashSet::default();
     beyond.retain(|link| seen.insert(*link));
     beyond
 }
@@ -136,6 +138,8 @@ pub(super) fn let_go_by<'a>(gone: &[&'a [u8]], base: &[&'a [u8]], leaner: &[&'a 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

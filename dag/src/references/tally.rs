@@ -5,7 +5,7 @@
 //! looked at ([`leans`](super::leans)). Which block another is a version of is a guess: what a name held before, and in a
 //! version the links that are new in place of those that are gone. A wrong guess costs rows, nothing else.
 
-use std::collections::BTreeMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::leans::{LINKS_MIN, Leans, beyond, let_go_by};
 use super::{COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_cid, to_number};
@@ -16,14 +16,11 @@ pub(super) struct Tally<'a> {
     may_have_doomed: bool,
     /// All that the batch is about, in the order in which it came up.
     known: Vec<Known>,
-    index: BTreeMap<Key, usize>,
+    index: FxHashMap<Cid, usize>,
     leans: Leans,
     /// Offered blocks that are referred to now and were not looked at yet.
     unseen: Vec<usize>,
 }
-
-/// An address, with the beginning of its digest before it: most comparisons end there.
-type Key = (u64, Cid);
 
 /// What the batch does to one address.
 struct Known {
@@ -52,18 +49,16 @@ enum Fate {
     Removed,
 }
 
-fn index_key(cid: &Cid) -> Key {
-    let head = cid.hash().digest().first_chunk().copied().unwrap_or_default();
-    (u64::from_be_bytes(head), *cid)
-}
-
 impl<'a> Tally<'a> {
-    pub(super) fn new(reader: &'a dyn Reader, may_have_doomed: bool) -> Self {
+    /// Of a batch that brings or takes so many blocks, roughly.
+    pub(super) fn new(reader: &'a dyn Reader, may_have_doomed: bool, blocks: usize) -> Self {
+        // Most bring one in place of another.
+        let addresses = 2 * blocks;
         Tally {
             reader,
             may_have_doomed,
-            known: Vec::new(),
-            index: BTreeMap::new(),
+            known: Vec::with_capacity(addresses),
+            index: FxHashMap::with_capacity_and_hasher(addresses, FxBuildHasher),
             leans: Leans::default(),
             unseen: Vec::new(),
         }
@@ -71,7 +66,7 @@ impl<'a> Tally<'a> {
 
     fn number(&mut self, cid: Cid) -> usize {
         let next = self.known.len();
-        let number = *self.index.entry(index_key(&cid)).or_insert(next);
+        let number = *self.index.entry(cid).or_insert(next);
         if number == next {
             self.known.push(Known {
                 cid,
@@ -135,7 +130,7 @@ impl<'a> Tally<'a> {
 
     /// Says what a block takes the place of.
     pub(super) fn follow(&mut self, cid: Cid, earlier: Cid) {
-        if let Some(number) = self.index.get(&index_key(&cid)) {
+        if let Some(number) = self.index.get(&cid) {
             let known = &mut self.known[*number];
             if known.offered.is_some() {
                 known.earlier.get_or_insert(earlier);
@@ -232,7 +227,7 @@ impl<'a> Tally<'a> {
 
     /// A block of the store or of the batch.
     fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
-        let known = self.index.get(&index_key(cid)).map(|number| &self.known[*number]);
+        let known = self.index.get(cid).map(|number| &self.known[*number]);
         if let Some(block) =
             known.filter(|known| known.fate == Fate::Inserted).and_then(|known| known.offered.as_ref())
         {
@@ -269,7 +264,7 @@ impl<'a> Tally<'a> {
     pub(super) fn write(mut self, batch: &mut Batch) -> Result<bool, StoreError> {
         let mut leaves_doomed = false;
         std::mem::take(&mut self.leans).write(batch);
-        for number in std::mem::take(&mut self.index).into_values() {
+        for number in 0..self.known.len() {
             let Known { cid, is_counted, change, fate, .. } = self.known[number];
             if !is_counted || change == 0 && fate == Fate::Stays {
                 continue;

@@ -2,51 +2,72 @@
 
 mod key;
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use rustc_hash::FxHashMap;
 
 use key::Key;
 
 use super::{Batch, Change, Reader, Space, Store, StoreError};
 
-/// The content, each space shared until it is written.
-#[derive(Clone, Debug, Default)]
-struct Spaces(BTreeMap<Space, Arc<Entries>>);
+/// The content, each space shared until it is written; in the order of [`Space::ALL`].
+#[derive(Clone, Debug)]
+struct Spaces([Arc<Entries>; Space::ALL.len()]);
 
 /// One space: rows are found by a hash of their keys, and visited in the keys' order. Nothing is visited in the hash's order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Entries {
-    rows: HashMap<Key, Vec<u8>, BuildHasherDefault<DefaultHasher>>,
-    order: BTreeSet<Key>,
+    rows: FxHashMap<Key, Vec<u8>>,
+    /// The keys in their order; none for a space that is visited so seldom that they are sorted then.
+    order: Option<BTreeSet<Key>>,
 }
 
 impl Entries {
+    fn new(space: Space) -> Entries {
+        let order = (space != Space::Blocks).then(BTreeSet::new);
+        Entries { rows: FxHashMap::default(), order }
+    }
+
     fn get(&self, key: &[u8]) -> Option<&Vec<u8>> {
-        self.rows.get(&Key::new(key))
+        self.rows.get(key)
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>) {
         match self.rows.entry(Key::new(key)) {
             Entry::Occupied(mut row) => drop(row.insert(value)),
             Entry::Vacant(row) => {
-                self.order.insert(row.key().clone());
+                if let Some(order) = &mut self.order {
+                    order.insert(row.key().clone());
+                }
                 row.insert(value);
             }
         }
     }
 
     fn delete(&mut self, key: &[u8]) {
-        let key = Key::new(key);
-        if self.rows.remove(&key).is_some() {
-            self.order.remove(&key);
+        if self.rows.remove(key).is_some()
+            && let Some(order) = &mut self.order
+        {
+            order.remove(&Key::new(key));
         }
     }
 
-    /// Rows from a key on, in order.
-    fn rows_from(&self, key: &[u8]) -> impl Iterator<Item = (&[u8], &Vec<u8>)> {
-        self.order.range(Key::new(key)..).filter_map(|key| Some((key.as_bytes(), self.rows.get(key)?)))
+    /// Visits the rows whose keys begin so, in the keys' order.
+    fn visit(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
+        let begins = |key: &&Key| key.as_bytes().starts_with(prefix);
+        let mut visit = |key: &Key| self.rows.get(key).is_none_or(|value| visit(key.as_bytes(), value));
+        match &self.order {
+            Some(order) => {
+                let _ = order.range(Key::new(prefix)..).take_while(begins).all(&mut visit);
+            }
+            None => {
+                let mut keys: Vec<&Key> = self.rows.keys().filter(begins).collect();
+                keys.sort_unstable();
+                let _ = keys.into_iter().all(&mut visit);
+            }
+        }
     }
 }
 
@@ -66,12 +87,8 @@ impl MemoryStore {
         let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
         for change in batch.into_changes() {
             match change {
-                Change::Put { space, key, value } => {
-                    Arc::make_mut(spaces.0.entry(space).or_default()).put(&key, value);
-                }
-                Change::Delete { space, key } => {
-                    Arc::make_mut(spaces.0.entry(space).or_default()).delete(&key);
-                }
+                Change::Put { space, key, value } => spaces.to_write(space).put(&key, value),
+                Change::Delete { space, key } => spaces.to_write(space).delete(&key),
             }
         }
     }
@@ -86,13 +103,30 @@ impl MemoryStore {
     }
 }
 
+impl Default for Spaces {
+    fn default() -> Self {
+        Spaces(Space::ALL.map(|space| Arc::new(Entries::new(space))))
+    }
+}
+
+impl Spaces {
+    fn of(&self, space: Space) -> &Entries {
+        &self.0[space as usize]
+    }
+
+    /// A space to be written: its own copy, if a snapshot has it as well.
+    fn to_write(&mut self, space: Space) -> &mut Entries {
+        Arc::make_mut(&mut self.0[space as usize])
+    }
+}
+
 impl Reader for Spaces {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(&space).and_then(|entries| entries.get(key)).cloned())
+        Ok(self.of(space).get(key).cloned())
     }
 
     fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.0.get(&space).is_some_and(|entries| entries.get(key).is_some()))
+        Ok(self.of(space).get(key).is_some())
     }
 
     fn scan(
@@ -101,12 +135,7 @@ impl Reader for Spaces {
         prefix: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        let Some(entries) = self.0.get(&space) else { return Ok(()) };
-        for (key, value) in entries.rows_from(prefix) {
-            if !key.starts_with(prefix) || !visit(key, value) {
-                break;
-            }
-        }
+        self.of(space).visit(prefix, visit);
         Ok(())
     }
 }

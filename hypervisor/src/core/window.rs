@@ -68,9 +68,7 @@ impl Drop for Pool {
 
 impl Pool {
     /// Starts the threads beside the core's own.
-    pub(super) fn start(runner: &Runner, threads: Option<NonZeroUsize>) -> Result<Pool, HypervisorError> {
-        let threads =
-            threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    pub(super) fn start(runner: &Runner, threads: NonZeroUsize) -> Result<Pool, HypervisorError> {
         let (rest, rested) = channel();
         let start = |number: usize| {
             let (work, to_do) = channel::<Arc<Work>>();
@@ -86,7 +84,7 @@ impl Pool {
             let thread = thread.stack_size(THREAD_STACK_BYTES).spawn(serve)?;
             Ok(Worker { work, thread })
         };
-        let workers = (1..threads).map(start).collect::<std::io::Result<_>>();
+        let workers = (1..threads.get()).map(start).collect::<std::io::Result<_>>();
         let workers = workers.map_err(|error| HypervisorError::Stopped(format!("no thread: {error}")))?;
         Ok(Pool { workers, rested, turn_ticks: 0, looked: (Ticks::ZERO, 0) })
     }

@@ -8,7 +8,8 @@ use everturn_dag::{Cid, Reader, Space, StoreError, references};
 use everturn_exo_interface::{BlockWriter, Fields};
 use everturn_port_manager::{ContainerId, Port, PortName, PortRef};
 
-use super::{Flush, Stale};
+use super::stale::{Done, Stale};
+use super::{Flush, Sources};
 use crate::port_map::{self, Change, PortEntry};
 use crate::{HypervisorError, keys};
 
@@ -36,15 +37,15 @@ impl Flush<'_> {
         if !stale.record.born {
             return Ok(Fields::new());
         }
-        let (id, types) = (stale.id, self.types);
-        let rows = keys::Rows { reader: self.stage.store, id };
+        let (id, Sources { store, types }) = (stale.id, self.from);
+        let rows = keys::Rows { reader: store, id };
         let mut notes = keys::RowChanges { batch: &mut self.batch, id };
         Ok(types.get(&stale.record.container_type)?.flush(&rows, &mut notes, &mut self.stage)?)
     }
 
     /// The field `ports`: that of the node before, with what has changed.
     fn ports(&mut self, stale: &Stale) -> Result<Vec<u8>, StoreError> {
-        let store = self.stage.store;
+        let store = self.from.store;
         let stage = std::cell::RefCell::new(&mut self.stage);
         let load = |cid: &Cid| stage.borrow().own_block(cid);
         let mut put = |block: Vec<u8>| {
@@ -75,12 +76,14 @@ impl Stale {
         ports.into_iter().map(|(name, port)| Ok((name, self.entry(store, &port)?))).collect()
     }
 
-    /// What the marks say has changed.
-    fn changes(&self, store: &dyn Reader) -> Result<BTreeMap<PortName, Change>, StoreError> {
-        let mut changes = BTreeMap::new();
-        for (child, (name, cid)) in &self.children {
-            if let Ok(name) = PortName::new(name) {
-                changes.insert(name, Change::Leads(*child, *cid));
+    /// What the marks say has changed, each name once: what a port that is bound anew leads to is looked up with it.
+    fn changes(&self, store: &dyn Reader) -> Result<Vec<(PortName, Change)>, StoreError> {
+        let mut changes = Vec::with_capacity(self.children.len() + self.rebound.len());
+        for (child, Done { name, cid }) in &self.children {
+            if let Ok(name) = PortName::new(name)
+                && !self.rebound.contains(&name)
+            {
+                changes.push((name, Change::Leads(*child, *cid)));
             }
         }
         for name in &self.rebound {
@@ -91,7 +94,7 @@ impl Stale {
                 }
                 None => Change::Unbound,
             };
-            changes.insert(name.clone(), change);
+            changes.push((name.clone(), change));
         }
         Ok(changes)
     }
@@ -103,7 +106,7 @@ impl Stale {
     /// The newest state node of a child; none, if the child is gone.
     fn node_of(&self, store: &dyn Reader, child: ContainerId) -> Result<Option<Cid>, StoreError> {
         match self.children.get(&child) {
-            Some((_, cid)) => Ok(*cid),
+            Some(done) => Ok(done.cid),
             None => references::held(store, &keys::newest_node(child)),
         }
     }

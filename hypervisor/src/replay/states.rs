@@ -26,7 +26,7 @@ type Beside = (ContainerId, Ticks, Option<Cid>, Option<Cid>);
 impl States {
     /// Those of a store that nobody else has. It is written to.
     pub(super) fn of_store(store: &Arc<dyn Store>, builder: &Builder) -> Result<States, HypervisorError> {
-        let mut writer = Writer::new(store.clone(), builder.types(), Arrivals::default())?;
+        let mut writer = Writer::new(store.clone(), builder.types(), builder.threads(), Arrivals::default())?;
         let checkpoint = writer.checkpoint()?;
         writer.sync()?;
         States::of_checkpoint(&**store, &checkpoint)

@@ -1,6 +1,7 @@
 //! A key of the store in memory: short ones, as most are, lie in the tree itself, so that a search follows no pointer per
 //! comparison.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
@@ -51,9 +52,21 @@ impl Key {
     }
 }
 
+/// Looked for by its bytes: hashed, compared and ordered as they are.
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl PartialEq for Key {
+    #[inline]
     fn eq(&self, other: &Key) -> bool {
-        self.as_bytes() == other.as_bytes()
+        match (self, other) {
+            // What stands behind the bytes is the same, if they are.
+            (Key::Short(length, bytes), Key::Short(others, other)) => length == others && bytes == other,
+            _ => self.as_bytes() == other.as_bytes(),
+        }
     }
 }
 
