@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use everturn::outbound::AllowedHost;
-use everturn::{Cid, Ipld};
+use everturn::{Cid, Ipld, Limit};
 
 use everturn::link::PeerKey;
 
@@ -47,6 +47,14 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "DIR", default_value = "everturn-data")]
     pub(crate) data: PathBuf,
 
+    /// A bound of every container in a new folder, which keeps it: what one turn may burn, how large a heap may be
+    ///
+    /// May be given several times. The bounds are turn_fuel (2,000,000,000 unless said: about half a second of JavaScript), container_fuel,
+    /// heap_bytes_max, message_bytes_max, ports_max, effects_max, outbox_bytes_max, queue_places_max, depth_max and timers_max. A turn that
+    /// passes one is discarded, or a call in it refused. They are part of what a container becomes, so a folder that has containers has its own.
+    #[arg(long = "limit", global = true, value_name = "BOUND=NUMBER", value_parser = limit)]
+    pub(crate) limits: Vec<(Limit, u64)>,
+
     /// Answer with one JSON object a line, for programs
     ///
     /// Each object has a field "event" that says what it tells: answer, backup, check, compared, container, error, exception,
@@ -67,6 +75,18 @@ pub(crate) struct Globals {
     /// which it came and its delivery tick.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+}
+
+/// A bound and how much it is.
+fn limit(text: &str) -> Result<(Limit, u64), String> {
+    let (name, most) =
+        text.split_once('=').ok_or("a bound is BOUND=NUMBER, such as turn_fuel=20000000000")?;
+    let limit = Limit::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Limit::ALL.into_iter().map(Limit::name).collect();
+        format!("there is no bound {name:?}; there are {}", names.join(", "))
+    })?;
+    let most = most.replace(['_', ','], "").parse().map_err(|_| format!("{most:?} is no whole number"))?;
+    Ok((limit, most))
 }
 
 /// How tracing is written.

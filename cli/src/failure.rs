@@ -133,6 +133,9 @@ impl From<HypervisorError> for Failure {
     fn from(error: HypervisorError) -> Failure {
         match error {
             HypervisorError::Exception(exception) => Failure::Exception(exception),
+            HypervisorError::Configuration { field, stored, given } => Failure::Usage(format!(
+                "what is there was made with {field} = {stored}, not {given}; say --limit {field}={stored}, or use a new folder"
+            )),
             error @ (HypervisorError::CutPassed { .. }
             | HypervisorError::Message(_)
             | HypervisorError::NoSuchRoot(_)

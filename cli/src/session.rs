@@ -59,7 +59,7 @@ impl Session {
         output: &Arc<Output>,
     ) -> Result<Session, Failure> {
         if let Some(connection) = reach(globals).await? {
-            return Ok(Session::Attached(Attached::new(connection, output)));
+            return attached(globals, connection, output);
         }
         let in_use = match Local::open(globals, folder, output).await {
             Err(Failure::Hypervisor(error @ HypervisorError::Store(StoreError::InUse { .. }))) => error,
@@ -68,7 +68,7 @@ impl Session {
         for _ in 0..LOOKS {
             tokio::time::sleep(LOOK_EACH).await;
             if let Some(connection) = reach(globals).await? {
-                return Ok(Session::Attached(Attached::new(connection, output)));
+                return attached(globals, connection, output);
             }
         }
         Err(Failure::Hypervisor(in_use))
@@ -256,6 +256,16 @@ impl Session {
                 attached.close().await;
                 done
             }
+        }
+    }
+}
+
+/// Another process's session: its bounds are what they are.
+fn attached(globals: &Globals, connection: Connection, output: &Arc<Output>) -> Result<Session, Failure> {
+    match globals.limits.is_empty() {
+        true => Ok(Session::Attached(Attached::new(connection, output))),
+        false => {
+            Err(Failure::Usage("--limit is for a folder that is new, and this one is being served".into()))
         }
     }
 }

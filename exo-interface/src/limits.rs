@@ -143,6 +143,11 @@ impl Limit {
         }
     }
 
+    /// The one with this name.
+    pub fn from_name(name: &str) -> Option<Limit> {
+        Limit::ALL.into_iter().find(|limit| limit.name() == name)
+    }
+
     /// The one with this number.
     pub fn from_code(code: u32) -> Option<Limit> {
         Limit::ALL.into_iter().find(|limit| limit.code() == code)
@@ -224,7 +229,9 @@ mod tests {
                 assert_eq!(changed.get(other), Limits::default().get(other), "{limit:?} is not {other:?}");
             }
             assert_eq!(Limit::from_code(limit.code()), Some(limit));
+            assert_eq!(Limit::from_name(limit.name()), Some(limit));
         }
+        assert_eq!(Limit::from_name("turn_fuels"), None);
         assert_eq!(Limit::from_code(0), None);
     }
 

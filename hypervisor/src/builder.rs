@@ -172,6 +172,25 @@ impl Builder {
         self
     }
 
+    /// Takes what is fixed with a store from there: lookahead, cost of a turn, and bounds, those of types too. Nothing changes if
+    /// the store is a new one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn like(mut self, store: &dyn Store) -> Result<Builder, HypervisorError> {
+        if let Some(stored) = Configuration::stored(store)? {
+            (self.settings, self.type_limits) = stored.settings(&self.settings);
+        }
+        Ok(self)
+    }
+
+    /// Sets one of the bounds of every container.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit, most: u64) -> Builder {
+        self.settings.limits = self.settings.limits.with(limit, most);
+        self
+    }
+
     /// Gives the containers of a type a bound of their own in place of [`Settings::limits`], higher or lower. It is part of the
     /// configuration, so it is said whenever the store is opened; the type may be registered later.
     #[must_use]

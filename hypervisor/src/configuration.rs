@@ -76,15 +76,41 @@ impl Configuration {
         }
     }
 
+    /// The one that a store was made with; none of a new one.
+    pub(crate) fn stored(store: &dyn Store) -> Result<Option<Configuration>, HypervisorError> {
+        let bytes = store.get(Space::Meta, keys::CONFIGURATION)?;
+        Ok(bytes.map(|bytes| keys::decode("the configuration", &bytes)).transpose()?)
+    }
+
+    /// The settings that fix this: what is not fixed is taken from others.
+    pub(crate) fn settings(self, others: &Settings) -> (Settings, BTreeMap<String, OwnLimits>) {
+        let count = |most| usize::try_from(most).unwrap_or(usize::MAX);
+        let limits = Limits {
+            turn_fuel: self.turn_fuel,
+            collect_fuel_per_byte: self.collect_fuel_per_byte,
+            heap_bytes_max: self.heap_bytes_max,
+            message_bytes_max: count(self.message_bytes_max),
+            ports_max: count(self.ports_max),
+            effects_max: count(self.effects_max),
+            outbox_bytes_max: self.outbox_bytes_max,
+            depth_max: self.depth_max,
+            queue_places_max: self.queue_places_max,
+            container_fuel: self.container_fuel,
+            containers_max: self.containers_max,
+            timers_max: count(self.timers_max),
+        };
+        (Settings { lookahead: self.lookahead, turn_cost: self.turn_cost, limits, ..*others }, self.types)
+    }
+
     /// Fixes the configuration of a new store, or holds an old one to its own.
     pub(crate) fn fix(&self, store: &dyn Store) -> Result<(), HypervisorError> {
-        let Some(bytes) = store.get(Space::Meta, keys::CONFIGURATION)? else {
-            let mut batch = Batch::new();
-            batch.put(Space::Meta, keys::CONFIGURATION, keys::encode("the configuration", self)?);
-            store.write(batch)?;
-            return Ok(store.sync()?);
-        };
-        self.check(&keys::decode("the configuration", &bytes)?)
+        if let Some(stored) = Configuration::stored(store)? {
+            return self.check(&stored);
+        }
+        let mut batch = Batch::new();
+        batch.put(Space::Meta, keys::CONFIGURATION, keys::encode("the configuration", self)?);
+        store.write(batch)?;
+        Ok(store.sync()?)
     }
 
     /// Names the first field in which what was stored differs from this.

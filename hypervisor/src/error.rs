@@ -87,8 +87,10 @@ pub enum HypervisorError {
     /// A root could not leave, or a CAR not be taken in. Nothing was changed.
     #[error(transparent)]
     Archive(Box<crate::ArchiveError>),
-    /// The store was made with another configuration.
-    #[error("this store was made with {field} = {stored}, not {given}; use that, or another store")]
+    /// The store, or the checkpoint in it, was made with another configuration.
+    #[error(
+        "what is in this store was made with {field} = {stored}, not {given}; use that, or another store"
+    )]
     Configuration {
         /// Which setting.
         field: &'static str,

@@ -26,7 +26,7 @@ pub(crate) async fn run(
     let store = DiskStore::open(&globals.data)?;
     let engine = engine::started(engine).await?;
     let settings = Settings { threads: arguments.threads, ..Settings::default() };
-    let builder = with_types(Hypervisor::builder().settings(settings), &engine);
+    let builder = with_types(Hypervisor::builder().settings(settings).like(&store)?, &engine);
     let mut told = |comparison: &Comparison| say_comparison(comparison, output);
     let replayed = replay(&store, from, builder, &mut told).await.map_err(failure)?;
     say(&replayed, output);

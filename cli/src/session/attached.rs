@@ -167,6 +167,7 @@ mod tests {
         let (theirs, ours) = tokio::join!(accept, control::connect(folder.path()));
         let output = Arc::new(Output::new(&Globals {
             data: folder.path().to_owned(),
+            limits: Vec::new(),
             json: false,
             verbose: 0,
             log_format: LogFormat::Text,

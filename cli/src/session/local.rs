@@ -9,7 +9,7 @@ use std::time::Duration;
 use everturn::js::JsType;
 use everturn::link::{LINK, LinkType};
 use everturn::wasm::WasmType;
-use everturn::{Builder, Cid, ContainerId, DiskStore, Hypervisor, Inspection, Ipld, Ticks};
+use everturn::{Builder, Cid, ContainerId, DiskStore, Hypervisor, HypervisorError, Inspection, Ipld, Ticks};
 use tokio::sync::Mutex;
 
 use crate::arguments::Globals;
@@ -73,6 +73,14 @@ pub(crate) struct Local {
 /// How long a server, which may always have something to do, is given to become idle.
 const SERVER_SETTLES: Duration = Duration::from_secs(1);
 
+/// A hypervisor on a folder's store, with the bounds that the folder was made with. Others that were asked for are those of a new
+/// folder, and an error for an old one.
+fn on_store(globals: &Globals, store: DiskStore) -> Result<Builder, HypervisorError> {
+    let builder = Hypervisor::builder().like(&store)?;
+    let builder = globals.limits.iter().fold(builder, |builder, (limit, most)| builder.limit(*limit, *most));
+    Ok(builder.store(store))
+}
+
 impl Local {
     /// Who the container is that commands speak to.
     pub(super) fn main() -> ContainerId {
@@ -97,7 +105,7 @@ impl Local {
         let engine = engine::start();
         let store = DiskStore::open(data)?;
         let engine = engine::started(engine).await?;
-        let session = Local::on(globals, Hypervisor::builder().store(store), engine, output).await?;
+        let session = Local::on(globals, on_store(globals, store)?, engine, output).await?;
         if folder == Folder::HasSession && !session.is_alive().await? {
             return Err(Failure::NoSession(data.clone()));
         }
@@ -110,7 +118,7 @@ impl Local {
         engine: JsType,
         output: &Arc<Output>,
     ) -> Result<Local, Failure> {
-        let builder = Hypervisor::builder().store(DiskStore::open(&globals.data)?);
+        let builder = on_store(globals, DiskStore::open(&globals.data)?)?;
         Local::on(globals, builder, engine, output).await
     }
 
@@ -121,7 +129,7 @@ impl Local {
         engine: JsType,
         output: &Arc<Output>,
     ) -> Result<Local, Failure> {
-        let builder = Hypervisor::builder().store(DiskStore::open(&globals.data)?).resume(checkpoint);
+        let builder = on_store(globals, DiskStore::open(&globals.data)?)?.resume(checkpoint);
         Local::on(globals, builder, engine, output).await
     }
 

@@ -13,6 +13,7 @@ mod errors;
 mod fetch;
 mod full;
 mod json;
+mod limits;
 mod links;
 mod log;
 mod once_kills;
