@@ -87,8 +87,8 @@ impl MemoryStore {
         let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
         for change in batch.into_changes() {
             match change {
-                Change::Put { space, key, value } => spaces.to_write(space).put(&key, value),
-                Change::Delete { space, key } => spaces.to_write(space).delete(&key),
+                Change::Put { space, key, value } => spaces.written(space).put(&key, value),
+                Change::Delete { space, key } => spaces.written(space).delete(&key),
             }
         }
     }
@@ -114,8 +114,8 @@ impl Spaces {
         &self.0[space as usize]
     }
 
-    /// A space to be written: its own copy, if a snapshot has it as well.
-    fn to_write(&mut self, space: Space) -> &mut Entries {
+    /// A space that is written to: its own copy, if a snapshot has it as well.
+    fn written(&mut self, space: Space) -> &mut Entries {
         Arc::make_mut(&mut self.0[space as usize])
     }
 }
