@@ -53,6 +53,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Cid, cid::Error> {
     }
 }
 
+/// Whether bytes are an address of the usual form.
+pub(crate) fn is_usual(bytes: &[u8]) -> bool {
+    bytes.len() == USUAL_BYTES && USUAL.iter().any(|head| bytes.starts_with(head))
+}
+
 /// What a hash says about bytes and the address they came with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

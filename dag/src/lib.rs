@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod car;
 pub mod node;
 pub mod references;
+mod small;
 pub mod store;
 
 pub use cid::Cid;

@@ -23,15 +23,18 @@
 //! Most blocks have one reference, and no row here. What a block means is not known here.
 
 mod audit;
+mod difference;
 mod leans;
 mod tally;
 
 use std::collections::BTreeMap;
 
+use crate::small::SmallBytes as Address;
 use crate::{Batch, Change, Cid, Reader, Space, StoreError, address, blocks};
 use tally::Tally;
 
 pub use audit::{Audit, audit};
+pub use difference::Difference;
 
 const HOLD: u8 = b'h';
 const PIN: u8 = b'p';
@@ -156,21 +159,25 @@ impl References {
         let mut tally = Tally::new(reader, self.may_have_doomed, blocks);
         let mut settled = Batch::new();
         let mut holds: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-        for change in batch.into_changes() {
+        let (changes, differences) = batch.into_parts();
+        for change in changes {
             match change {
-                Change::Put { space: Space::Blocks, key, value } => tally.offer(to_cid(&key)?, value),
+                Change::Put { space: Space::Blocks, key, value } => tally.offer(&key, value),
                 Change::Put { space: Space::References, key, value } => drop(holds.insert(key, Some(value))),
                 Change::Delete { space: Space::References, key } => drop(holds.insert(key, None)),
                 other => settled.push(other),
             }
+        }
+        for (block, difference) in differences {
+            tally.differs(&block, difference);
         }
         let mut released = Vec::new();
         for (key, after) in holds {
             let before = reader.get(Space::References, &key)?;
             let (was, is) = (named(&key, before.as_deref())?, named(&key, after.as_deref())?);
             if was != is {
-                is.into_iter().for_each(|cid| tally.refer(cid));
-                if let (Some(is), Some(was)) = (is, was) {
+                is.iter().for_each(|address| tally.refer(address));
+                if let (Some(is), Some(was)) = (&is, &was) {
                     tally.follow(is, was);
                 }
                 released.extend(was);
@@ -208,19 +215,19 @@ impl References {
 }
 
 /// The address that a hold or a pin stands for.
-fn named(key: &[u8], value: Option<&[u8]>) -> Result<Option<Cid>, StoreError> {
+fn named(key: &[u8], value: Option<&[u8]>) -> Result<Option<Address>, StoreError> {
     let Some(value) = value else { return Ok(None) };
     match key.split_first() {
-        Some((&HOLD, _)) => to_cid(value).map(Some),
-        Some((&PIN, cid)) => to_cid(cid).map(Some),
+        Some((&HOLD, _)) => address(value).map(Some),
+        Some((&PIN, cid)) => address(cid).map(Some),
         _ => Err(damaged("a batch writes a count of its own")),
     }
 }
 
-fn doomed(reader: &dyn Reader, most: usize) -> Result<Vec<Cid>, StoreError> {
+fn doomed(reader: &dyn Reader, most: usize) -> Result<Vec<Address>, StoreError> {
     let mut doomed = Vec::new();
     reader.scan(Space::References, &[DOOMED], &mut |key, _| {
-        doomed.push(to_cid(&key[1..]));
+        doomed.push(address(&key[1..]));
         doomed.len() < most
     })?;
     doomed.into_iter().collect()
@@ -231,6 +238,14 @@ fn key(kind: u8, name: &[u8]) -> Vec<u8> {
     key.push(kind);
     key.extend_from_slice(name);
     key
+}
+
+/// Bytes of which it is looked whether they are an address.
+fn address(bytes: &[u8]) -> Result<Address, StoreError> {
+    if !address::is_usual(bytes) {
+        to_cid(bytes)?;
+    }
+    Ok(Address::new(bytes))
 }
 
 fn to_cid(bytes: &[u8]) -> Result<Cid, StoreError> {

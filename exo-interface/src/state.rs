@@ -29,7 +29,8 @@ pub trait StateWriter {
 
 /// Reads blocks of the DAG.
 pub trait BlockReader {
-    /// A block's bytes, verified against its address.
+    /// A block's bytes, verified against its address. (To a flush, on the word of the store's own check: it reads what flushes
+    /// before it have made.)
     ///
     /// # Errors
     /// If the store fails, or the block is not there.

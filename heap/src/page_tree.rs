@@ -9,7 +9,7 @@
 //! 1. The root depends on the heap's size and the pages' bytes alone, never on the order or number of updates.
 //! 2. A page of zeros is absent, and so is a subtree without pages; only the root may be an empty node.
 //! 3. The root's height is the least that reaches every page of the size, and at least 1.
-//! 4. An update loads the nodes on the paths to changed pages and no others.
+//! 4. An update loads the nodes on the paths to changed pages and no others, and of the pages those that are brought up.
 //!
 //! It does not know where blocks are kept, nor when they may go.
 
@@ -19,7 +19,7 @@ use everturn_dag::Cid;
 use everturn_dag::address::raw_cid;
 
 use crate::error::HeapError;
-use crate::page::{PAGE_BYTES, Page, PageIndex, is_zero};
+use crate::page::{PAGE_BYTES, Page, PageIndex, ZERO_PAGE, is_zero};
 use crate::source::SourceError;
 use node::{FAN_OUT, Node};
 
@@ -28,6 +28,9 @@ pub type LoadBlock<'a> = dyn Fn(&Cid) -> Result<Vec<u8>, SourceError> + 'a;
 
 /// Takes a new block.
 pub type EmitBlock<'a> = dyn FnMut(Cid, Vec<u8>) + 'a;
+
+/// Brings a page from what it held in the tree before (zeros, if it was not there) to what it holds now.
+pub type BringUp<'a> = dyn FnMut(PageIndex, &mut Page) -> Result<(), SourceError> + 'a;
 
 /// The pages of a heap of a certain size, as one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +59,21 @@ impl PageTree {
 
 /// A tree in the making: from nothing, or from the tree of an earlier state.
 ///
-/// A page that is not set is as it was before; pages past the new size are dropped.
+/// A page that is neither set nor touched is as it was before; pages past the new size are dropped.
 #[derive(Debug)]
 pub struct PageTreeUpdate {
     before: Option<PageTree>,
     bytes: u64,
-    changed: Vec<(PageIndex, Option<Cid>)>,
+    changed: Vec<(PageIndex, Setting)>,
+}
+
+/// What is known of a page that changed.
+#[derive(Clone, Copy, Debug)]
+enum Setting {
+    /// Where its bytes are; nowhere, if they are all zero.
+    At(Option<Cid>),
+    /// That it is to be brought up.
+    Touched,
 }
 
 impl PageTreeUpdate {
@@ -75,23 +87,49 @@ impl PageTreeUpdate {
     /// # Errors
     /// [`HeapError::OutOfBounds`] past the heap's end.
     pub fn set(&mut self, page: PageIndex, bytes: &Page, emit: &mut EmitBlock<'_>) -> Result<(), HeapError> {
+        self.check(page)?;
+        self.changed.push((page, Setting::At(emit_page(bytes, None, emit))));
+        Ok(())
+    }
+
+    /// Says that a page has changed; [`PageTreeUpdate::finish_with`] asks what it holds.
+    ///
+    /// # Errors
+    /// As [`PageTreeUpdate::set`].
+    pub fn touch(&mut self, page: PageIndex) -> Result<(), HeapError> {
+        self.check(page)?;
+        self.changed.push((page, Setting::Touched));
+        Ok(())
+    }
+
+    fn check(&self, page: PageIndex) -> Result<(), HeapError> {
         if page.offset() >= self.bytes {
             let (offset, bytes, heap_bytes) = (page.offset(), PAGE_BYTES as u64, self.bytes);
             return Err(HeapError::OutOfBounds { offset, bytes, heap_bytes });
         }
-        let leaf = (!is_zero(bytes)).then(|| raw_cid(bytes));
-        if let Some(cid) = leaf {
-            emit(cid, bytes.to_vec());
-        }
-        self.changed.push((page, leaf));
         Ok(())
     }
 
-    /// Builds the new nodes on the paths to what changed, emits them, and returns the new tree.
+    /// As [`PageTreeUpdate::finish_with`], of pages that were set: one that was only touched is as it was before.
     ///
     /// # Errors
-    /// [`HeapError::Block`] if a node of the tree before cannot be read, [`HeapError::BadTree`] if it is damaged.
-    pub fn finish(mut self, load: &LoadBlock<'_>, emit: &mut EmitBlock<'_>) -> Result<PageTree, HeapError> {
+    /// As [`PageTreeUpdate::finish_with`].
+    pub fn finish(self, load: &LoadBlock<'_>, emit: &mut EmitBlock<'_>) -> Result<PageTree, HeapError> {
+        self.finish_with(load, emit, &mut |_, _| Ok(()))
+    }
+
+    /// Builds the new nodes on the paths to what changed, emits them and the pages that are brought up, and returns the new
+    /// tree.
+    ///
+    /// # Errors
+    /// [`HeapError::Block`] if a block of the tree before cannot be read, [`HeapError::BadTree`] if it is damaged,
+    /// [`HeapError::Source`] if a page cannot be brought up.
+    pub fn finish_with(
+        mut self,
+        load: &LoadBlock<'_>,
+        emit: &mut EmitBlock<'_>,
+        bring_up: &mut BringUp<'_>,
+    ) -> Result<PageTree, HeapError> {
         // A stable sort keeps the settings of one page in order; of equals the last counts.
         self.changed.sort_by_key(|(page, _)| *page);
         self.changed.reverse();
@@ -105,7 +143,8 @@ impl PageTreeUpdate {
         {
             old = Old::child(Node::load(&cid, load)?.link(0), height - 1);
         }
-        let mut builder = Builder { pages: page_count(self.bytes), shrinks, load, emit };
+        let pages = page_count(self.bytes);
+        let mut builder = Builder { pages, shrinks, load, emit, bring_up };
         let root = match builder.node(place, old, &self.changed)? {
             Some(root) => root,
             None => builder.emit_root_without_pages(self.before),
@@ -181,6 +220,7 @@ struct Builder<'a, 'b> {
     shrinks: bool,
     load: &'a LoadBlock<'b>,
     emit: &'a mut EmitBlock<'b>,
+    bring_up: &'a mut BringUp<'b>,
 }
 
 impl Builder<'_, '_> {
@@ -189,7 +229,7 @@ impl Builder<'_, '_> {
         &mut self,
         place: Place,
         old: Old,
-        changed: &[(PageIndex, Option<Cid>)],
+        changed: &[(PageIndex, Setting)],
     ) -> Result<Option<Cid>, HeapError> {
         let (mut node, lower) = match old {
             Old::Nothing if changed.is_empty() => return Ok(None),
@@ -212,7 +252,11 @@ impl Builder<'_, '_> {
             let link = if child.first >= self.pages {
                 None
             } else if child.height == 0 {
-                mine.last().map_or(node.link(slot), |(_, leaf)| *leaf)
+                match mine.last() {
+                    None => node.link(slot),
+                    Some((_, Setting::At(leaf))) => *leaf,
+                    Some((page, Setting::Touched)) => self.page(*page, node.link(slot))?,
+                }
             } else {
                 let old = match lower {
                     Old::Stored { .. } if slot == 0 => lower,
@@ -223,6 +267,16 @@ impl Builder<'_, '_> {
             node.set(slot, link);
         }
         Ok(self.emit_node(&node, old))
+    }
+
+    /// A page that was touched.
+    fn page(&mut self, page: PageIndex, before: Option<Cid>) -> Result<Option<Cid>, HeapError> {
+        let mut bytes = match before {
+            Some(cid) => node::load_page(&cid, self.load)?,
+            None => Box::new(ZERO_PAGE),
+        };
+        (self.bring_up)(page, &mut bytes).map_err(|source| HeapError::Source { page, source })?;
+        Ok(emit_page(&bytes, before, self.emit))
     }
 
     /// Whether a place may hold pages that the heap no longer has.
@@ -248,6 +302,15 @@ impl Builder<'_, '_> {
         }
         cid
     }
+}
+
+/// Emits a page, unless it is all zero or as it was before; where it is.
+fn emit_page(bytes: &Page, before: Option<Cid>, emit: &mut EmitBlock<'_>) -> Option<Cid> {
+    let leaf = (!is_zero(bytes)).then(|| raw_cid(bytes));
+    if let Some(cid) = leaf.filter(|_| leaf != before) {
+        emit(cid, bytes.to_vec());
+    }
+    leaf
 }
 
 fn walk_node<E: From<HeapError>>(

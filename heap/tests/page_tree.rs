@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use everturn_dag::Cid;
+use everturn_dag::address::{node_cid, raw_cid};
 use everturn_heap::page_tree::{PageTree, PageTreeUpdate};
 use everturn_heap::{HeapError, PAGE_BYTES, Page, PageIndex, ZERO_PAGE};
 use proptest::prelude::*;
@@ -25,18 +26,54 @@ impl Blocks {
         &mut self,
         before: Option<PageTree>,
         bytes: u64,
-        changed: impl IntoIterator<Item = (&'a u32, &'a Box<Page>)>,
+        changed: impl IntoIterator<Item = (&'a u32, &'a Box<Page>)> + Clone,
     ) -> Result<(PageTree, usize), HeapError> {
         let mut new = Vec::new();
         let mut update = PageTreeUpdate::new(before, bytes);
-        for (page, content) in changed {
+        for (page, content) in changed.clone() {
             update.set(PageIndex(*page), content, &mut |cid, block| new.push((cid, block)))?;
         }
         let load = |cid: &Cid| self.load(cid);
         let tree = update.finish(&load, &mut |cid, block| new.push((cid, block)))?;
         let count = new.len();
+        self.brings_up(before, &tree, changed)?;
         self.blocks.extend(new);
         Ok((tree, count))
+    }
+
+    /// Pages that are brought up from what they held give the same tree, and no block that it has not.
+    fn brings_up<'a>(
+        &self,
+        before: Option<PageTree>,
+        tree: &PageTree,
+        changed: impl IntoIterator<Item = (&'a u32, &'a Box<Page>)>,
+    ) -> Result<(), HeapError> {
+        let loaded = *self.loaded.borrow();
+        let held = match before {
+            Some(before) => self.walk(&before)?,
+            None => Pages::new(),
+        };
+        *self.loaded.borrow_mut() = loaded;
+        let now: BTreeMap<u32, &Page> =
+            changed.into_iter().map(|(page, content)| (*page, &**content)).collect();
+        let mut update = PageTreeUpdate::new(before, tree.bytes);
+        for page in now.keys() {
+            update.touch(PageIndex(*page))?;
+        }
+        let load = |cid: &Cid| Ok(self.blocks.get(cid).ok_or("no such block")?.clone());
+        let mut made = BTreeMap::new();
+        let touched = update.finish_with(
+            &load,
+            &mut |cid, block| drop(made.insert(cid, block)),
+            &mut |page, bytes| {
+                assert_eq!(bytes, held.get(&page.0).map_or(&ZERO_PAGE, |page| &**page), "what {page} held");
+                *bytes = *now[&page.0];
+                Ok(())
+            },
+        )?;
+        assert_eq!(touched, *tree);
+        assert!(made.iter().all(|(cid, block)| *cid == node_cid(block) || *cid == raw_cid(block)));
+        Ok(())
     }
 
     fn load(&self, cid: &Cid) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {

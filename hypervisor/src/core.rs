@@ -31,6 +31,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use everturn_dag::{Batch, Space, StoreError};
 use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
 use everturn_port_manager::{ContainerId, Gauge, Loose, Ordered, Port, PortId, ReceiptId, Taken, Ticks};
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 pub(crate) use again::Again;
@@ -82,8 +83,10 @@ const BATCH_TICKS: u64 = 50_000_000;
 const BATCH_TURNS_MAX: u32 = 65_536;
 /// Requests that are met before turns run again.
 const COMMANDS_AT_ONCE: u32 = 1_024;
-/// Containers whose savepoint bytes stay in memory after a commit, the most recently used ones.
+/// Containers whose savepoint bytes stay in memory after a commit, the most recently used ones: while nothing else is to be
+/// done the others give them back, and at once where they are too many.
 const HOT_MAX: u64 = 64;
+const WARM_MAX: u64 = 1_024;
 
 /// Requests that wait for the schedule to pass a tick.
 enum Pending {
@@ -146,7 +149,8 @@ pub(crate) struct Core {
     cut: u64,
     /// The batch that brings containers whose states nobody has in memory: nothing runs before it is in the store.
     arriving: Option<u64>,
-    newest: BTreeMap<ContainerId, u64>,
+    /// The last batch that each container is in, while that is not in the store. Never visited, only asked.
+    newest: FxHashMap<ContainerId, u64>,
     /// Answers of questions that have read what a batch under way makes durable, by its number.
     held: BTreeMap<u64, Vec<queries::Held>>,
     hot: Residents,
@@ -217,7 +221,7 @@ impl Core {
             in_flight: 0,
             cut: 0,
             arriving: None,
-            newest: BTreeMap::new(),
+            newest: FxHashMap::default(),
             held: BTreeMap::new(),
             hot: Residents::default(),
             residents: Residents::default(),
@@ -308,7 +312,7 @@ impl Core {
             let worked = self.may_work() && self.work()?;
             if self.should_cut(!worked) {
                 self.cut()?;
-            } else if !worked {
+            } else if !worked && !(self.in_flight == 0 && self.cool_above(HOT_MAX)) {
                 self.tell_how_it_stands();
                 match commands.recv() {
                     Ok(Command::Stop(reply)) => return self.stop(commands, reply),
@@ -445,11 +449,17 @@ impl Core {
                 }
             }
         }
-        while let Some(coldest) = self.hot.pop_above(HOT_MAX) {
-            if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
-                self.settle(coldest, Unload::Never);
-            }
+        while self.cool_above(WARM_MAX) {}
+    }
+
+    /// Lets the container that was used the longest time ago give its savepoint bytes back, if more than so many have them;
+    /// `false` if not.
+    fn cool_above(&mut self, most: u64) -> bool {
+        let Some(coldest) = self.hot.pop_above(most) else { return false };
+        if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
+            self.settle(coldest, Unload::Never);
         }
+        true
     }
 
     /// A container was used, and stays in memory for now.

@@ -129,8 +129,13 @@ impl<'a> Flush<'a> {
         Ok(Reached::Top)
     }
 
+    /// Bytes that were made and not taken yet.
+    fn bytes(&self) -> usize {
+        self.stage.bytes() + self.batch.bytes()
+    }
+
     fn is_full(&self) -> bool {
-        self.stage.bytes() + self.batch.bytes() >= self.bytes_max
+        self.bytes() >= self.bytes_max
     }
 
     /// What was made since this was asked last.
@@ -138,11 +143,5 @@ impl<'a> Flush<'a> {
         let mut batch = std::mem::take(&mut self.batch);
         self.stage.take(&mut batch);
         batch
-    }
-
-    /// Takes over what a share has made.
-    fn absorb(&mut self, share: Flush<'_>) {
-        self.batch.append(share.batch);
-        self.stage.absorb(share.stage);
     }
 }

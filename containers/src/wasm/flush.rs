@@ -1,7 +1,8 @@
 //! A heap's node in the DAG: `{code, globals, pages, size}`, made from committed state alone.
 //!
 //! `pages` links to the page tree over all of the heap, the image's pages included, so that the node stands for itself.
-//! Only pages that changed since the newest flush are read and hashed; the image's tree is made once per program.
+//! Only pages that changed since the newest flush are read and hashed: what they held then is in the tree, and what has become of
+//! it in the journal's newest entries. The image's tree is made once per program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +11,10 @@ use everturn_dag::node::Composer;
 use everturn_dag::{Cid, Ipld};
 use everturn_exo_interface::{BlockReader, BlockWriter, ExoError, StateReader, StateWriter};
 use everturn_heap::page_tree::{PageTree, PageTreeUpdate};
-use everturn_heap::{HeapError, PAGE_BYTES, PageIndex, PageSource, SIZE_STEP_BYTES, Sourced, ZERO_PAGE};
+use everturn_heap::{HeapError, PAGE_BYTES, Page, PageIndex, SIZE_STEP_BYTES, SourceError, ZERO_PAGE};
 
 use super::program::Program;
-use super::rows::{
-    self, Committed, FLUSHED, Flushed, GLOBALS, HEADER, Header, Journal, encode, engine, page_key,
-};
+use super::rows::{self, Entry, FLUSHED, Flushed, GLOBALS, HEADER, Header, encode, engine, page_key};
 
 /// The page tree of a program's image, and its blocks.
 pub(crate) struct ImageTree {
@@ -31,61 +30,86 @@ pub(crate) fn heap_node(
     notes: &mut dyn StateWriter,
     blocks: &mut dyn BlockWriter,
 ) -> Result<Vec<u8>, ExoError> {
-    let journal = rows::entries(state)?;
     let flushed = rows::flushed(state)?;
-    let since = flushed.as_ref().map(|flushed| flushed.journal);
-    let newer = |number: u64| since.is_none_or(|since| number > since);
-    let mut changed: BTreeSet<PageIndex> = BTreeSet::new();
-    let mut newest = since.unwrap_or(0);
-    for entry in journal.iter().filter(|entry| newer(entry.number)) {
-        newest = newest.max(entry.number);
-        changed.extend(entry.changes.pages().iter().map(|(page, _)| *page));
-    }
-    for (page, number) in rows::consolidated(state)? {
-        newest = newest.max(number);
-        if newer(number) {
-            changed.insert(page);
-        }
-    }
+    let newer = Newer::read(state, flushed.as_ref().map(|flushed| flushed.journal))?;
     let base = match flushed {
         Some(flushed) => PageTree { root: flushed.tree, bytes: flushed.bytes },
         None => image_tree(program, blocks)?,
     };
-    let journal = Journal::of(journal, header.bytes)?;
-    let source = Committed::new(&journal, state, &program.image);
-    let tree = update(program, base, header.bytes, &changed, &source, blocks)?;
-    notes.put(FLUSHED, encode(&Flushed { tree, bytes: header.bytes, journal: newest })?);
+    let tree = newer.update(program, base, header.bytes, state, blocks)?;
+    notes.put(FLUSHED, encode(&Flushed { tree, bytes: header.bytes, journal: newer.newest })?);
     Ok(node(header, &rows::encoded_globals(state)?, tree))
 }
 
-fn update(
-    program: &Program,
-    base: PageTree,
-    bytes: u64,
-    changed: &BTreeSet<PageIndex>,
-    source: &Committed<'_>,
-    blocks: &mut dyn BlockWriter,
-) -> Result<Cid, ExoError> {
-    let mut update = PageTreeUpdate::new(Some(base), bytes);
-    let mut buffer = ZERO_PAGE;
-    for &page in changed {
-        let sourced = source
-            .page(page, &mut buffer)
-            .map_err(|source| ExoError::Engine { container: "while it is flushed".into(), source })?;
-        if sourced == Sourced::Absent {
-            buffer = *program.image.page(page).unwrap_or(&ZERO_PAGE);
-        }
-        update.set(page, &buffer, &mut |cid, block| blocks.emit(cid, block)).map_err(engine)?;
-    }
-    let mut made = Vec::new();
-    let tree = update.finish(&load(blocks), &mut |cid, block| made.push((cid, block))).map_err(engine)?;
-    for (cid, block) in made {
-        blocks.emit(cid, block);
-    }
-    Ok(tree.root)
+/// What has changed since the newest flush.
+struct Newer {
+    /// Pages whose rows were written since, and may hold more than what the journal still says.
+    consolidated: BTreeSet<PageIndex>,
+    entries: Vec<Entry>,
+    /// The newest commit.
+    newest: u64,
 }
 
-fn load<B: BlockReader + ?Sized>(blocks: &B) -> impl Fn(&Cid) -> Result<Vec<u8>, everturn_heap::SourceError> {
+impl Newer {
+    fn read(state: &dyn StateReader, since: Option<u64>) -> Result<Newer, ExoError> {
+        let is_newer = |number: u64| since.is_none_or(|since| number > since);
+        let consolidated = rows::consolidated(state, &is_newer)?;
+        let entries = match since {
+            Some(since) if consolidated.is_empty() => rows::entries_after(state, since)?,
+            // Of entries that are newer some may be gone: one does not know where they begin.
+            _ => rows::entries(state)?.into_iter().filter(|entry| is_newer(entry.number)).collect(),
+        };
+        let numbers = entries.iter().map(|entry| entry.number).chain(consolidated.values().copied());
+        let newest = numbers.max().or(since).unwrap_or(0);
+        Ok(Newer { consolidated: consolidated.into_keys().collect(), entries, newest })
+    }
+
+    fn update(
+        &self,
+        program: &Program,
+        base: PageTree,
+        bytes: u64,
+        state: &dyn StateReader,
+        blocks: &mut dyn BlockWriter,
+    ) -> Result<Cid, ExoError> {
+        let mut update = PageTreeUpdate::new(Some(base), bytes);
+        let in_journal = self.entries.iter().flat_map(|entry| entry.changes.pages());
+        let changed = in_journal.map(|(page, _)| *page).chain(self.consolidated.iter().copied());
+        for page in changed.collect::<BTreeSet<PageIndex>>() {
+            update.touch(page).map_err(engine)?;
+        }
+        let mut made = Vec::new();
+        let mut bring_up = |page, bytes: &mut Page| self.bring_up(program, page, bytes, state);
+        let mut emit = |cid, block| made.push((cid, block));
+        let tree = update.finish_with(&load(blocks), &mut emit, &mut bring_up).map_err(engine)?;
+        for (cid, block) in made {
+            blocks.emit(cid, block);
+        }
+        Ok(tree.root)
+    }
+
+    /// Brings a page from what it held at the newest flush to what it holds now.
+    fn bring_up(
+        &self,
+        program: &Program,
+        page: PageIndex,
+        bytes: &mut Page,
+        state: &dyn StateReader,
+    ) -> Result<(), SourceError> {
+        let initial = program.image.page(page);
+        if self.consolidated.contains(&page) {
+            *bytes = rows::page_row(state, page)?.as_deref().or(initial).copied().unwrap_or(ZERO_PAGE);
+        }
+        for Entry { changes, .. } in &self.entries {
+            if let Ok(at) = changes.pages().binary_search_by_key(&page, |(page, _)| *page) {
+                changes.pages()[at].1.apply(initial, bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn load<B: BlockReader + ?Sized>(blocks: &B) -> impl Fn(&Cid) -> Result<Vec<u8>, SourceError> {
     |cid| Ok(blocks.block(cid)?)
 }
 

@@ -26,7 +26,7 @@ use everturn_heap::{
 };
 use serde::{Deserialize, Serialize};
 
-pub(crate) use journal::{Journal, entries};
+pub(crate) use journal::{Entry, Journal, entries, entries_after};
 
 /// The journal is kept up to this size at least, in bytes.
 const JOURNAL_BYTES: usize = 64 << 10;
@@ -118,8 +118,11 @@ pub(crate) fn page_row(state: &dyn StateReader, page: PageIndex) -> Result<Optio
     bytes.try_into().map(Some).map_err(|_| damaged(format!("{page} has not 4096 bytes")))
 }
 
-/// The journal number at which each page's row was written last.
-pub(crate) fn consolidated(state: &dyn StateReader) -> Result<BTreeMap<PageIndex, u64>, StoreError> {
+/// The journal number at which each page's row was written last, where that is one of these.
+pub(crate) fn consolidated(
+    state: &dyn StateReader,
+    is_one: &dyn Fn(u64) -> bool,
+) -> Result<BTreeMap<PageIndex, u64>, StoreError> {
     let mut numbers = BTreeMap::new();
     let mut whole = true;
     state.scan(&[CONSOLIDATED], &mut |key, value| {
@@ -127,8 +130,10 @@ pub(crate) fn consolidated(state: &dyn StateReader) -> Result<BTreeMap<PageIndex
         for entry in value.chunks(9) {
             match entry.split_first().and_then(|(page, number)| Some((page, number.try_into().ok()?))) {
                 Some((page, number)) => {
-                    let page = PageIndex(group * GROUP_PAGES + u32::from(*page));
-                    numbers.insert(page, u64::from_be_bytes(number));
+                    let number = u64::from_be_bytes(number);
+                    if is_one(number) {
+                        numbers.insert(PageIndex(group * GROUP_PAGES + u32::from(*page)), number);
+                    }
                 }
                 None => whole = false,
             }
@@ -222,7 +227,7 @@ impl Rows {
         let header = header(state)?;
         let journal = Journal::of(entries(state)?, header.bytes)?;
         let flushed = flushed(state)?.map_or(0, |flushed| flushed.journal + 1);
-        let numbers = consolidated(state)?;
+        let numbers = consolidated(state, &|_| true)?;
         let oldest = numbers.values().max().map_or(0, |number| number + 1).max(flushed);
         let next = journal.newest().map_or(oldest, |number| number + 1);
         let mut rows = Rows { written: Some(header.clone()), next, journal, consolidated: Vec::new() };

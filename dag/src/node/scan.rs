@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{DEPTH_MAX, NodeError};
 use crate::Cid;
-use crate::address::{USUAL, USUAL_BYTES};
+use crate::address::{USUAL_BYTES, is_usual};
 
 const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
@@ -321,7 +321,7 @@ impl<'a> Scan<'a, '_> {
 
 /// Whether bytes are one CID and nothing else.
 fn is_cid(bytes: &[u8]) -> bool {
-    if bytes.len() == USUAL_BYTES && USUAL.iter().any(|usual| bytes.starts_with(usual)) {
+    if is_usual(bytes) {
         return true;
     }
     let mut rest = bytes;

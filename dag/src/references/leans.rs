@@ -15,45 +15,52 @@
 //!    counts once for each unbroken run of blocks in a chain that link to it.
 //! 3. Every block of a pair has at least [`LINKS_MIN`] links.
 
-use std::collections::BTreeMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use rustc_hash::FxHashSet;
-
-use super::{BASE, LEANER, key, to_cid};
-use crate::{Batch, Cid, Reader, Space, StoreError, address};
+use super::{Address, BASE, LEANER, address, key};
+use crate::{Batch, Reader, Space, StoreError};
 
 /// Links that two blocks share at least before it pays that one leans on the other.
 pub(super) const LINKS_MIN: usize = 8;
 /// So many links are looked for one by one.
 const FEW: usize = 8;
 
-/// Rows of one kind: as they are, and as they are to be.
+/// Rows of one kind.
 #[derive(Default)]
-struct Rows(BTreeMap<Cid, (Option<Cid>, Option<Cid>)>);
+struct Rows(FxHashMap<Address, Row>);
+
+/// A row as it is, and as it is to be.
+struct Row {
+    stored: Option<Address>,
+    now: Option<Address>,
+}
 
 impl Rows {
-    fn get(&mut self, kind: u8, reader: &dyn Reader, cid: &Cid) -> Result<Option<Cid>, StoreError> {
-        if let Some((_, now)) = self.0.get(cid) {
-            return Ok(*now);
+    fn get(&mut self, kind: u8, reader: &dyn Reader, of: &Address) -> Result<Option<Address>, StoreError> {
+        if let Some(row) = self.0.get(of) {
+            return Ok(row.now.clone());
         }
-        let row = reader.get(Space::References, &key(kind, &address::to_bytes(cid)))?;
-        let stored = row.map(|bytes| to_cid(&bytes)).transpose()?;
-        self.0.insert(*cid, (stored, stored));
+        let stored = reader.get(Space::References, &key(kind, of.as_bytes()))?;
+        let stored = stored.map(|bytes| address(&bytes)).transpose()?;
+        self.0.insert(of.clone(), Row { stored: stored.clone(), now: stored.clone() });
         Ok(stored)
     }
 
     /// Sets a row of which it is known what it says, unless it was set before.
-    fn set(&mut self, cid: Cid, from: Option<Cid>, to: Option<Cid>) {
-        self.0.entry(cid).or_insert((from, from)).1 = to;
+    fn set(&mut self, of: &Address, from: Option<&Address>, to: Option<&Address>) {
+        let row = || Row { stored: from.cloned(), now: None };
+        self.0.entry(of.clone()).or_insert_with(row).now = to.cloned();
     }
 
     fn write(self, kind: u8, batch: &mut Batch) {
-        for (cid, (stored, now)) in self.0 {
-            let row = key(kind, &address::to_bytes(&cid));
-            match now {
-                _ if now == stored => {}
-                Some(now) => batch.put(Space::References, row, address::to_bytes(&now)),
-                None => batch.delete(Space::References, row),
+        let mut changed: Vec<(Address, Row)> =
+            self.0.into_iter().filter(|(_, row)| row.now != row.stored).collect();
+        changed.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        for (of, row) in changed {
+            let at = key(kind, of.as_bytes());
+            match row.now {
+                Some(now) => batch.put(Space::References, at, now.as_bytes()),
+                None => batch.delete(Space::References, at),
             }
         }
     }
@@ -68,30 +75,34 @@ pub(super) struct Leans {
 
 impl Leans {
     /// What a block leans on.
-    pub(super) fn base(&mut self, reader: &dyn Reader, cid: &Cid) -> Result<Option<Cid>, StoreError> {
-        self.bases.get(BASE, reader, cid)
+    pub(super) fn base(&mut self, reader: &dyn Reader, of: &Address) -> Result<Option<Address>, StoreError> {
+        self.bases.get(BASE, reader, of)
     }
 
     /// What leans on a block.
-    pub(super) fn leaner(&mut self, reader: &dyn Reader, cid: &Cid) -> Result<Option<Cid>, StoreError> {
-        self.leaners.get(LEANER, reader, cid)
+    pub(super) fn leaner(
+        &mut self,
+        reader: &dyn Reader,
+        of: &Address,
+    ) -> Result<Option<Address>, StoreError> {
+        self.leaners.get(LEANER, reader, of)
     }
 
     /// Lets a block that is new lean on one that carries nothing.
-    pub(super) fn lean(&mut self, cid: Cid, base: Cid) {
-        self.bases.set(cid, None, Some(base));
-        self.leaners.set(base, None, Some(cid));
+    pub(super) fn lean(&mut self, new: &Address, base: &Address) {
+        self.bases.set(new, None, Some(base));
+        self.leaners.set(base, None, Some(new));
     }
 
     /// Takes a block out of its chain; its neighbours were asked for before.
-    pub(super) fn take_out(&mut self, cid: Cid, base: Option<Cid>, leaner: Option<Cid>) {
+    pub(super) fn take_out(&mut self, gone: &Address, base: Option<&Address>, leaner: Option<&Address>) {
         if let Some(base) = base {
-            self.bases.set(cid, Some(base), None);
-            self.leaners.set(base, Some(cid), leaner);
+            self.bases.set(gone, Some(base), None);
+            self.leaners.set(base, Some(gone), leaner);
         }
         if let Some(leaner) = leaner {
-            self.leaners.set(cid, Some(leaner), None);
-            self.bases.set(leaner, Some(cid), base);
+            self.leaners.set(gone, Some(leaner), None);
+            self.bases.set(leaner, Some(gone), base);
         }
     }
 

@@ -7,16 +7,18 @@
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::difference::Difference;
 use super::leans::{LINKS_MIN, Leans, beyond, let_go_by};
-use super::{COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_cid, to_number};
-use crate::{Batch, Cid, Reader, Space, StoreError, address};
+use super::{Address, COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_cid, to_number};
+use crate::address::RAW;
+use crate::{Batch, Reader, Space, StoreError};
 
 pub(super) struct Tally<'a> {
     reader: &'a dyn Reader,
     may_have_doomed: bool,
     /// All that the batch is about, in the order in which it came up.
     known: Vec<Known>,
-    index: FxHashMap<Cid, usize>,
+    index: FxHashMap<Address, usize>,
     leans: Leans,
     /// Offered blocks that are referred to now and were not looked at yet.
     unseen: Vec<usize>,
@@ -24,11 +26,11 @@ pub(super) struct Tally<'a> {
 
 /// What the batch does to one address.
 struct Known {
-    cid: Cid,
+    address: Address,
     /// The block, if the batch brings it.
     offered: Option<Vec<u8>>,
     /// What it is a version of, as far as that is known.
-    earlier: Option<Cid>,
+    earlier: Earlier,
     /// Whether anything said how many refer to it.
     is_counted: bool,
     /// The change of its reference count.
@@ -36,6 +38,13 @@ struct Known {
     fate: Fate,
     /// References beyond the first as the store has them, once asked; -1 for a doomed block.
     stored: Option<i64>,
+}
+
+/// What a block is a version of.
+enum Earlier {
+    Unknown,
+    Guessed(Address),
+    Compared(Box<Difference>),
 }
 
 /// What becomes of a block.
@@ -64,35 +73,35 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn number(&mut self, cid: Cid) -> usize {
-        let next = self.known.len();
-        let number = *self.index.entry(cid).or_insert(next);
-        if number == next {
-            self.known.push(Known {
-                cid,
-                offered: None,
-                earlier: None,
-                is_counted: false,
-                change: 0,
-                fate: Fate::Stays,
-                stored: None,
-            });
+    fn number(&mut self, address: &Address) -> usize {
+        if let Some(number) = self.index.get(address) {
+            return *number;
         }
-        number
+        self.index.insert(address.clone(), self.known.len());
+        self.known.push(Known {
+            address: address.clone(),
+            offered: None,
+            earlier: Earlier::Unknown,
+            is_counted: false,
+            change: 0,
+            fate: Fate::Stays,
+            stored: None,
+        });
+        self.known.len() - 1
     }
 
-    fn known(&mut self, cid: Cid) -> &mut Known {
-        let number = self.number(cid);
+    fn known(&mut self, address: &Address) -> &mut Known {
+        let number = self.number(address);
         &mut self.known[number]
     }
 
-    pub(super) fn offer(&mut self, cid: Cid, block: Vec<u8>) {
-        self.known(cid).offered = Some(block);
+    pub(super) fn offer(&mut self, address: &[u8], block: Vec<u8>) {
+        self.known(&Address::new(address)).offered = Some(block);
     }
 
     /// One more reference.
-    pub(super) fn refer(&mut self, cid: Cid) {
-        let number = self.number(cid);
+    pub(super) fn refer(&mut self, address: &Address) {
+        let number = self.number(address);
         let known = &mut self.known[number];
         if !known.is_counted && known.offered.is_some() {
             self.unseen.push(number);
@@ -102,8 +111,8 @@ impl<'a> Tally<'a> {
     }
 
     /// One less.
-    fn let_go(&mut self, cid: Cid) {
-        let known = self.known(cid);
+    fn let_go(&mut self, address: &Address) {
+        let known = self.known(address);
         known.is_counted = true;
         known.change -= 1;
     }
@@ -115,109 +124,140 @@ impl<'a> Tally<'a> {
         }
         while let Some(number) = self.unseen.pop() {
             let known = &mut self.known[number];
-            if known.fate == Fate::Inserted || blocks::has(self.reader, &known.cid)? {
+            if known.fate == Fate::Inserted || self.reader.has(Space::Blocks, known.address.as_bytes())? {
                 continue;
             }
             let Some(block) = known.offered.take() else { continue };
             known.fate = Fate::Inserted;
             known.is_counted = true;
-            let (cid, earlier) = (known.cid, known.earlier.take());
-            self.take_in(cid, &block, earlier, unreferenced)?;
+            let (address, earlier) =
+                (known.address.clone(), std::mem::replace(&mut known.earlier, Earlier::Unknown));
+            self.take_in(&address, &block, earlier, unreferenced)?;
             self.known[number].offered = Some(block);
         }
         Ok(())
     }
 
     /// Says what a block takes the place of.
-    pub(super) fn follow(&mut self, cid: Cid, earlier: Cid) {
-        if let Some(number) = self.index.get(&cid) {
+    pub(super) fn follow(&mut self, new: &Address, earlier: &Address) {
+        if let Some(number) = self.index.get(new) {
             let known = &mut self.known[*number];
-            if known.offered.is_some() {
-                known.earlier.get_or_insert(earlier);
+            if known.offered.is_some() && matches!(known.earlier, Earlier::Unknown) {
+                known.earlier = Earlier::Guessed(earlier.clone());
             }
+        }
+    }
+
+    /// Says how an offered block differs from what it takes the place of.
+    pub(super) fn differs(&mut self, new: &Address, difference: Difference) {
+        if let Some(number) = self.index.get(new) {
+            self.known[*number].earlier = Earlier::Compared(Box::new(difference));
         }
     }
 
     /// Refers to what a new block links to, less what the version that it leans on links to.
     fn take_in(
         &mut self,
-        cid: Cid,
+        address: &Address,
         block: &[u8],
-        earlier: Option<Cid>,
+        earlier: Earlier,
         unreferenced: Unreferenced,
     ) -> Result<(), StoreError> {
+        if let Earlier::Compared(difference) = &earlier
+            && self.reader.has(Space::Blocks, difference.base.as_bytes())?
+            && self.leans_now(address, difference)?
+        {
+            return Ok(());
+        }
+        let cid = to_cid(address.as_bytes())?;
         let links = match unreferenced {
             // Ours: made from parts that were looked at.
             Unreferenced::AreLeftOut => blocks::links_of_stored(&cid, block)?,
             Unreferenced::Wait => blocks::links_as_they_stand(&cid, block)?,
         };
-        if let Some(base) = earlier.filter(|_| !links.is_empty())
-            && let Some(before) = blocks::get_unhashed(self.reader, &base)?
+        if let Earlier::Guessed(base) = &earlier
+            && !links.is_empty()
+            && let Some(before) = self.reader.get(Space::Blocks, base.as_bytes())?
         {
+            let base = to_cid(base.as_bytes())?;
             let before = blocks::links_of_stored(&base, &before)?;
-            let (new, gone) = (beyond(&links, &before), beyond(&before, &links));
-            for (link, before) in new.iter().zip(gone) {
-                self.follow(to_cid(link)?, to_cid(before)?);
-            }
-            let shared = (links.len() - new.len()).min(before.len());
-            if shared >= LINKS_MIN && self.leans.leaner(self.reader, &base)?.is_none() {
-                self.leans.lean(cid, base);
-                return self.refer_to(&new);
+            if self.leans_now(address, &Difference::of(&links, &base, &before))? {
+                return Ok(());
             }
         }
-        self.refer_to(&beyond(&links, &[]))
-    }
-
-    fn refer_to(&mut self, links: &[&[u8]]) -> Result<(), StoreError> {
-        for link in links {
-            self.refer(to_cid(link)?);
+        for link in beyond(&links, &[]) {
+            self.refer(&Address::new(link));
         }
         Ok(())
     }
 
+    /// Lets a new block lean on what it takes the place of, if that pays, and refers to what it has beyond that.
+    fn leans_now(&mut self, address: &Address, difference: &Difference) -> Result<bool, StoreError> {
+        let Difference { base, new, gone, shared } = difference;
+        for (link, before) in new.iter().zip(gone) {
+            self.follow(link, before);
+        }
+        if *shared < LINKS_MIN || self.leans.leaner(self.reader, base)?.is_some() {
+            return Ok(false);
+        }
+        self.leans.lean(address, base);
+        new.iter().for_each(|link| self.refer(link));
+        Ok(true)
+    }
+
     /// Takes references back, and removes up to `blocks_max` of the blocks that nobody needs then.
-    pub(super) fn drop_all(&mut self, released: Vec<Cid>, blocks_max: usize) -> Result<(), StoreError> {
-        for cid in &released {
-            self.let_go(*cid);
+    pub(super) fn drop_all(&mut self, released: Vec<Address>, blocks_max: usize) -> Result<(), StoreError> {
+        for address in &released {
+            self.let_go(address);
         }
         self.reclaim(released, blocks_max)
     }
 
     /// Removes those of the blocks that nobody needs, and what only they referred to, up to `blocks_max` blocks.
-    pub(super) fn reclaim(&mut self, mut suspects: Vec<Cid>, blocks_max: usize) -> Result<(), StoreError> {
+    pub(super) fn reclaim(
+        &mut self,
+        mut suspects: Vec<Address>,
+        blocks_max: usize,
+    ) -> Result<(), StoreError> {
         let mut left = blocks_max;
-        while let Some(cid) = suspects.pop() {
+        while let Some(address) = suspects.pop() {
             if left == 0 {
                 // What is dead and stays is found when the rows are written.
                 break;
             }
-            let number = self.number(cid);
+            let number = self.number(&address);
             if self.known[number].fate == Fate::Removed || self.excess_after(number)? >= 0 {
                 continue;
             }
             left -= 1;
-            self.remove(number, &mut suspects)?;
+            self.remove(number, &address, &mut suspects)?;
         }
         Ok(())
     }
 
     /// Takes a block away, and the references that were counted for it.
-    fn remove(&mut self, number: usize, suspects: &mut Vec<Cid>) -> Result<(), StoreError> {
-        let cid = self.known[number].cid;
-        if cid.codec() != address::RAW {
-            let block = self.block(&cid)?;
+    fn remove(
+        &mut self,
+        number: usize,
+        address: &Address,
+        suspects: &mut Vec<Address>,
+    ) -> Result<(), StoreError> {
+        let cid = to_cid(address.as_bytes())?;
+        if cid.codec() != RAW {
+            let block = self.block(address)?;
             let links = blocks::links_of_stored(&cid, &block)?;
             let pair = links.len() >= LINKS_MIN;
-            let base = if pair { self.leans.base(self.reader, &cid)? } else { None };
-            let leaner = if pair { self.leans.leaner(self.reader, &cid)? } else { None };
-            let [below, above] = [base, leaner].map(|cid| Some((cid?, self.block(&cid?))));
-            let (below, above) = (opened(below)?, opened(above)?);
-            for link in let_go_by(&links, &neighbour(&below)?, &neighbour(&above)?) {
-                let link = to_cid(link)?;
-                self.let_go(link);
+            let base = if pair { self.leans.base(self.reader, address)? } else { None };
+            let leaner = if pair { self.leans.leaner(self.reader, address)? } else { None };
+            let below = base.as_ref().map(|base| self.block(base)).transpose()?;
+            let above = leaner.as_ref().map(|leaner| self.block(leaner)).transpose()?;
+            let (below, above) = (neighbour(base.as_ref(), &below)?, neighbour(leaner.as_ref(), &above)?);
+            for link in let_go_by(&links, &below, &above) {
+                let link = Address::new(link);
+                self.let_go(&link);
                 suspects.push(link);
             }
-            self.leans.take_out(cid, base, leaner);
+            self.leans.take_out(address, base.as_ref(), leaner.as_ref());
         }
         let known = &mut self.known[number];
         known.fate = Fate::Removed;
@@ -226,14 +266,17 @@ impl<'a> Tally<'a> {
     }
 
     /// A block of the store or of the batch.
-    fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
-        let known = self.index.get(cid).map(|number| &self.known[*number]);
+    fn block(&self, address: &Address) -> Result<Vec<u8>, StoreError> {
+        let known = self.index.get(address).map(|number| &self.known[*number]);
         if let Some(block) =
             known.filter(|known| known.fate == Fate::Inserted).and_then(|known| known.offered.as_ref())
         {
             return Ok(block.clone());
         }
-        blocks::get_unhashed(self.reader, cid)?.ok_or_else(|| blocks::missing(cid))
+        match self.reader.get(Space::Blocks, address.as_bytes())? {
+            Some(block) => Ok(block),
+            None => Err(blocks::missing(&to_cid(address.as_bytes())?)),
+        }
     }
 
     /// What `c` or `d` will say of an address: -1 if nothing refers to the block.
@@ -250,10 +293,10 @@ impl<'a> Tally<'a> {
         if let Some(excess) = known.stored {
             return Ok(excess);
         }
-        let address = address::to_bytes(&known.cid);
-        let excess = match self.reader.get(Space::References, &key(COUNT, &address))? {
+        let address = known.address.as_bytes();
+        let excess = match self.reader.get(Space::References, &key(COUNT, address))? {
             Some(count) => i64::try_from(to_number(&count)?).map_err(|_| damaged("a count is too large"))?,
-            None if self.may_have_doomed && self.reader.has(Space::References, &key(DOOMED, &address))? => -1,
+            None if self.may_have_doomed && self.reader.has(Space::References, &key(DOOMED, address))? => -1,
             None => 0,
         };
         known.stored = Some(excess);
@@ -265,49 +308,49 @@ impl<'a> Tally<'a> {
         let mut leaves_doomed = false;
         std::mem::take(&mut self.leans).write(batch);
         for number in 0..self.known.len() {
-            let Known { cid, is_counted, change, fate, .. } = self.known[number];
+            let Known { is_counted, change, fate, .. } = self.known[number];
             if !is_counted || change == 0 && fate == Fate::Stays {
                 continue;
             }
             let before = self.stored(number)?;
+            let Known { address, offered, .. } = &mut self.known[number];
+            let address = address.as_bytes();
             let after = before + change - i64::from(fate == Fate::Inserted);
             if after < -1 {
+                let cid = to_cid(address)?;
                 return Err(damaged(&format!("block {cid} has fewer references than refer to it")));
             }
             if fate == Fate::Removed {
-                batch.delete(Space::Blocks, blocks::key(&cid));
-                write_count(batch, &cid, before, 0);
+                batch.delete(Space::Blocks, address);
+                write_count(batch, address, before, 0);
                 continue;
             }
             leaves_doomed |= after < 0;
-            write_count(batch, &cid, before, after);
+            write_count(batch, address, before, after);
             if fate == Fate::Inserted
-                && let Some(block) = self.known[number].offered.take()
+                && let Some(block) = offered.take()
             {
-                batch.put(Space::Blocks, blocks::key(&cid), block);
+                batch.put(Space::Blocks, address, block);
             }
         }
         Ok(leaves_doomed)
     }
 }
 
-type Neighbour = Option<(Cid, Vec<u8>)>;
-
-fn opened(read: Option<(Cid, Result<Vec<u8>, StoreError>)>) -> Result<Neighbour, StoreError> {
-    read.map(|(cid, block)| Ok((cid, block?))).transpose()
-}
-
-fn neighbour(block: &Neighbour) -> Result<Vec<&[u8]>, StoreError> {
-    block.as_ref().map_or(Ok(Vec::new()), |(cid, block)| blocks::links_of_stored(cid, block))
+/// The links of a neighbour in a chain, if there is one.
+fn neighbour<'a>(of: Option<&Address>, block: &'a Option<Vec<u8>>) -> Result<Vec<&'a [u8]>, StoreError> {
+    match (of, block) {
+        (Some(address), Some(block)) => blocks::links_of_stored(&to_cid(address.as_bytes())?, block),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Replaces the row of one excess by that of another.
-fn write_count(batch: &mut Batch, cid: &Cid, before: i64, after: i64) {
-    let address = address::to_bytes(cid);
+fn write_count(batch: &mut Batch, address: &[u8], before: i64, after: i64) {
     let row = |excess: i64| match excess {
         0 => None,
-        1.. => Some(key(COUNT, &address)),
-        _ => Some(key(DOOMED, &address)),
+        1.. => Some(key(COUNT, address)),
+        _ => Some(key(DOOMED, address)),
     };
     let (old, new) = (row(before), row(after));
     if let Some(old) = old.filter(|old| new.as_ref() != Some(old)) {

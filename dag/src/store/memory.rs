@@ -1,16 +1,13 @@
 //! A store in memory, for tests and for hosts that need no durability.
 
-mod key;
-
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rustc_hash::FxHashMap;
 
-use key::Key;
-
 use super::{Batch, Change, Reader, Space, Store, StoreError};
+use crate::small::SmallBytes;
 
 /// The content, each space shared until it is written; in the order of [`Space::ALL`].
 #[derive(Clone, Debug)]
@@ -19,9 +16,9 @@ struct Spaces([Arc<Entries>; Space::ALL.len()]);
 /// One space: rows are found by a hash of their keys, and visited in the keys' order. Nothing is visited in the hash's order.
 #[derive(Clone, Debug)]
 struct Entries {
-    rows: FxHashMap<Key, Vec<u8>>,
+    rows: FxHashMap<SmallBytes, Vec<u8>>,
     /// The keys in their order; none for a space that is visited so seldom that they are sorted then.
-    order: Option<BTreeSet<Key>>,
+    order: Option<BTreeSet<SmallBytes>>,
 }
 
 impl Entries {
@@ -35,7 +32,7 @@ impl Entries {
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>) {
-        match self.rows.entry(Key::new(key)) {
+        match self.rows.entry(SmallBytes::new(key)) {
             Entry::Occupied(mut row) => drop(row.insert(value)),
             Entry::Vacant(row) => {
                 if let Some(order) = &mut self.order {
@@ -50,20 +47,21 @@ impl Entries {
         if self.rows.remove(key).is_some()
             && let Some(order) = &mut self.order
         {
-            order.remove(&Key::new(key));
+            order.remove(&SmallBytes::new(key));
         }
     }
 
     /// Visits the rows whose keys begin so, in the keys' order.
     fn visit(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
-        let begins = |key: &&Key| key.as_bytes().starts_with(prefix);
-        let mut visit = |key: &Key| self.rows.get(key).is_none_or(|value| visit(key.as_bytes(), value));
+        let begins = |key: &&SmallBytes| key.as_bytes().starts_with(prefix);
+        let mut visit =
+            |key: &SmallBytes| self.rows.get(key).is_none_or(|value| visit(key.as_bytes(), value));
         match &self.order {
             Some(order) => {
-                let _ = order.range(Key::new(prefix)..).take_while(begins).all(&mut visit);
+                let _ = order.range(SmallBytes::new(prefix)..).take_while(begins).all(&mut visit);
             }
             None => {
-                let mut keys: Vec<&Key> = self.rows.keys().filter(begins).collect();
+                let mut keys: Vec<&SmallBytes> = self.rows.keys().filter(begins).collect();
                 keys.sort_unstable();
                 let _ = keys.into_iter().all(&mut visit);
             }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use everturn_dag::address::node_cid;
 use everturn_dag::node::{self, Composer};
-use everturn_dag::{Cid, Reader, Space, StoreError, references};
+use everturn_dag::references::{self, Difference};
+use everturn_dag::{Cid, Reader, Space, StoreError};
 use everturn_exo_interface::{BlockWriter, Fields};
 use everturn_port_manager::{ContainerId, Port, PortName, PortRef};
 
@@ -17,12 +18,19 @@ impl Flush<'_> {
     /// Makes the state node of a container whose children are done.
     pub(super) fn node(&mut self, stale: &Stale) -> Result<Cid, HypervisorError> {
         let own = self.own_fields(stale)?;
-        let (nonce, ports) = (nonce(&stale.record.nonce.to_bytes()), self.ports(stale)?);
+        let before = match stale.before {
+            Some(cid) => Some((cid, self.stage.own_block(&cid)?)),
+            None => None,
+        };
+        let (nonce, ports) = (nonce(&stale.record.nonce.to_bytes()), self.ports(stale, before.as_ref())?);
         let mut fields: Vec<(&str, &[u8])> = vec![("nonce", &nonce), ("ports", &ports)];
         fields.extend(own.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let bytes = node::map_of(fields);
         let cid = node_cid(&bytes);
         if stale.before != Some(cid) {
+            if let Some((earlier, before)) = &before {
+                Difference::between(&cid, &bytes, earlier, before)?.note(&mut self.batch, &cid);
+            }
             self.stage.emit(cid, bytes);
             references::hold(&mut self.batch, &keys::newest_node(stale.id), &cid);
         }
@@ -44,7 +52,7 @@ impl Flush<'_> {
     }
 
     /// The field `ports`: that of the node before, with what has changed.
-    fn ports(&mut self, stale: &Stale) -> Result<Vec<u8>, StoreError> {
+    fn ports(&mut self, stale: &Stale, before: Option<&(Cid, Vec<u8>)>) -> Result<Vec<u8>, StoreError> {
         let store = self.from.store;
         let stage = std::cell::RefCell::new(&mut self.stage);
         let load = |cid: &Cid| stage.borrow().own_block(cid);
@@ -54,14 +62,13 @@ impl Flush<'_> {
             Ok(cid)
         };
         let mut blocks = port_map::Blocks { load: &load, put: &mut put };
-        match stale.before {
+        match before {
             None => port_map::compose(&stale.all_ports(store)?, &mut blocks),
-            Some(before) => {
-                let node = load(&before)?;
+            Some((cid, node)) => {
                 let fields =
-                    node::entries_of_valid(&node).map_err(|error| not_a_node(&before, error.to_string()))?;
+                    node::entries_of_valid(node).map_err(|error| not_a_node(cid, error.to_string()))?;
                 let ports = fields.into_iter().find(|(name, _)| *name == "ports").map(|(_, ports)| ports);
-                let ports = ports.ok_or_else(|| not_a_node(&before, "it has no ports".to_owned()))?;
+                let ports = ports.ok_or_else(|| not_a_node(cid, "it has no ports".to_owned()))?;
                 port_map::update(ports, &stale.changes(store)?, &mut blocks)
             }
         }

@@ -16,10 +16,7 @@ pub(super) struct Stage<'a> {
 
 impl BlockReader for Stage<'_> {
     fn block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
-        if let Some(bytes) = self.made.get(cid) {
-            return Ok(bytes.clone());
-        }
-        keys::Blocks { reader: self.store }.block(cid)
+        self.own_block(cid)
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
@@ -50,12 +47,6 @@ impl<'a> Stage<'a> {
             batch.put(Space::Blocks, blocks::key(&cid), bytes);
         }
         self.bytes = 0;
-    }
-
-    /// Takes over what another has made.
-    pub(super) fn absorb(&mut self, other: Stage<'_>) {
-        self.made.extend(other.made);
-        self.bytes += other.bytes;
     }
 
     /// A block that this store made itself, on the word of the store's own check.

@@ -10,7 +10,7 @@ use everturn_dag::StoreError;
 use everturn_exo_interface::StateReader;
 use everturn_heap::{Changes, PageIndex};
 
-use super::{HEAP_BYTES_MOST, JOURNAL, damaged, parse_number};
+use super::{HEAP_BYTES_MOST, JOURNAL, damaged, numbered_key, parse_number};
 
 /// One commit's changes.
 #[derive(Debug)]
@@ -21,19 +21,41 @@ pub(crate) struct Entry {
     bytes: usize,
 }
 
+impl Entry {
+    fn decode(number: u64, value: &[u8]) -> Result<Entry, StoreError> {
+        let changes = Changes::decode(value).map_err(|_| unreadable())?;
+        Ok(Entry { number, changes, bytes: value.len() })
+    }
+}
+
+fn unreadable() -> StoreError {
+    damaged("a journal entry cannot be read")
+}
+
 /// The journal of a state, oldest entry first.
 pub(crate) fn entries(state: &dyn StateReader) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     let mut failed = None;
     state.scan(&[JOURNAL], &mut |key, value| {
-        let read = parse_number(key).zip(Changes::decode(value).ok());
+        let read = parse_number(key).ok_or_else(unreadable).and_then(|number| Entry::decode(number, value));
         match read {
-            Some((number, changes)) => entries.push(Entry { number, changes, bytes: value.len() }),
-            None => failed = Some(damaged("a journal entry cannot be read")),
+            Ok(entry) => entries.push(entry),
+            Err(error) => failed = Some(error),
         }
         failed.is_none()
     })?;
     failed.map_or(Ok(entries), Err)
+}
+
+/// Those of its entries that are newer than this one, which is or was one of them, while none of them is gone. Numbers follow
+/// each other, and the oldest entries go first: a number that is not there is behind the newest.
+pub(crate) fn entries_after(state: &dyn StateReader, number: u64) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    for number in number.saturating_add(1).. {
+        let Some(value) = state.get(&numbered_key(JOURNAL, number))? else { break };
+        entries.push(Entry::decode(number, &value)?);
+    }
+    Ok(entries)
 }
 
 /// What is known of an entry without reading it.
