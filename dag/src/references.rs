@@ -23,18 +23,21 @@
 //! Most blocks have one reference, and no row here. What a block means is not known here.
 
 mod audit;
-mod difference;
 mod leans;
+mod notes;
 mod tally;
 
 use std::collections::BTreeMap;
 
-use crate::small::SmallBytes as Address;
-use crate::{Batch, Change, Cid, Reader, Space, StoreError, address, blocks};
+use rustc_hash::FxHashMap;
 use tally::Tally;
 
+use crate::small::SmallBytes as Address;
+use crate::{Batch, Change, Cid, Reader, Space, StoreError, address, blocks};
+
 pub use audit::{Audit, audit};
-pub use difference::Difference;
+pub(crate) use notes::Notes;
+pub use notes::{Difference, hold_in_place_of};
 
 const HOLD: u8 = b'h';
 const PIN: u8 = b'p';
@@ -158,23 +161,38 @@ impl References {
         let blocks = batch.changes().iter().filter(is_block).count();
         let mut tally = Tally::new(reader, self.may_have_doomed, blocks);
         let mut settled = Batch::new();
-        let mut holds: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-        let (changes, differences) = batch.into_parts();
+        let mut holds: Vec<(Address, Option<Vec<u8>>)> = Vec::new();
+        let (changes, notes) = batch.into_parts();
         for change in changes {
             match change {
                 Change::Put { space: Space::Blocks, key, value } => tally.offer(&key, value),
-                Change::Put { space: Space::References, key, value } => drop(holds.insert(key, Some(value))),
-                Change::Delete { space: Space::References, key } => drop(holds.insert(key, None)),
+                Change::Put { space: Space::References, key, value } => {
+                    holds.push((Address::new(&key), Some(value)));
+                }
+                Change::Delete { space: Space::References, key } => holds.push((Address::new(&key), None)),
                 other => settled.push(other),
             }
         }
-        for (block, difference) in differences {
+        for (block, difference) in notes.differences {
             tally.differs(&block, difference);
         }
+        let held: FxHashMap<Address, Option<Address>> = notes.held.into_iter().collect();
+        // In the order of their keys; of one key the last counts.
+        holds.sort_by(|(left, _), (right, _)| left.cmp(right));
         let mut released = Vec::new();
-        for (key, after) in holds {
-            let before = reader.get(Space::References, &key)?;
-            let (was, is) = (named(&key, before.as_deref())?, named(&key, after.as_deref())?);
+        for (at, (row, after)) in holds.iter().enumerate() {
+            if holds.get(at + 1).is_some_and(|(next, _)| next == row) {
+                continue;
+            }
+            let stored;
+            let before = match held.get(row) {
+                Some(before) => before.as_ref().map(Address::as_bytes),
+                None => {
+                    stored = reader.get(Space::References, row.as_bytes())?;
+                    stored.as_deref()
+                }
+            };
+            let (was, is) = (named(row.as_bytes(), before)?, named(row.as_bytes(), after.as_deref())?);
             if was != is {
                 is.iter().for_each(|address| tally.refer(address));
                 if let (Some(is), Some(was)) = (&is, &was) {
@@ -183,10 +201,10 @@ impl References {
                 released.extend(was);
             }
             match after {
-                Some(value) if before.as_ref() != Some(&value) => {
-                    settled.put(Space::References, key, value);
+                Some(value) if before != Some(value) => {
+                    settled.put(Space::References, row.as_bytes(), value.as_slice());
                 }
-                None if before.is_some() => settled.delete(Space::References, key),
+                None if before.is_some() => settled.delete(Space::References, row.as_bytes()),
                 _ => {}
             }
         }

@@ -60,8 +60,7 @@ use std::fmt;
 pub use disk::{Backend, DiskStore};
 pub use memory::MemoryStore;
 
-use crate::references::Difference;
-use crate::small::SmallBytes;
+use crate::references::Notes;
 
 /// The longest key that a store on disk takes, in bytes.
 pub const KEY_BYTES_MAX: usize = 4096;
@@ -139,8 +138,7 @@ pub enum Change {
 pub struct Batch {
     changes: Vec<Change>,
     bytes: usize,
-    /// How blocks that it puts differ from those before them, where that is known.
-    differences: Vec<(SmallBytes, Difference)>,
+    notes: Notes,
 }
 
 impl Batch {
@@ -178,21 +176,20 @@ impl Batch {
         self.changes
     }
 
-    /// Notes how a block that it puts differs from the one before it. No store writes that.
-    pub(crate) fn differs(&mut self, block: SmallBytes, difference: Difference) {
-        self.differences.push((block, difference));
+    pub(crate) fn notes_mut(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
-    /// The changes, and how blocks among them differ from those before them.
-    pub(crate) fn into_parts(self) -> (Vec<Change>, Vec<(SmallBytes, Difference)>) {
-        (self.changes, self.differences)
+    /// The changes, and what was noted of them.
+    pub(crate) fn into_parts(self) -> (Vec<Change>, Notes) {
+        (self.changes, self.notes)
     }
 
     /// Adds another batch's changes after these.
     pub fn append(&mut self, mut other: Batch) {
         self.bytes += other.bytes;
         self.changes.append(&mut other.changes);
-        self.differences.append(&mut other.differences);
+        self.notes.append(other.notes);
     }
 
     /// Bytes of all keys and values.

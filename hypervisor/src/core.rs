@@ -312,7 +312,7 @@ impl Core {
             let worked = self.may_work() && self.work()?;
             if self.should_cut(!worked) {
                 self.cut()?;
-            } else if !worked && !(self.in_flight == 0 && self.cool_above(HOT_MAX)) {
+            } else if !worked && !self.cools() {
                 self.tell_how_it_stands();
                 match commands.recv() {
                     Ok(Command::Stop(reply)) => return self.stop(commands, reply),
@@ -450,6 +450,11 @@ impl Core {
             }
         }
         while self.cool_above(WARM_MAX) {}
+    }
+
+    /// Uses the time in which nothing is under way, a little at once: whether it did.
+    fn cools(&mut self) -> bool {
+        self.in_flight == 0 && self.cool_above(HOT_MAX)
     }
 
     /// Lets the container that was used the longest time ago give its savepoint bytes back, if more than so many have them;

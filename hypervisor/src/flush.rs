@@ -20,11 +20,11 @@ mod stale;
 use everturn_dag::{Batch, Cid, Reader, StoreError};
 use everturn_port_manager::ContainerId;
 
-pub(crate) use self::shares::Helpers;
 use self::stage::Stage;
 use self::stale::{Done, Stale};
 use crate::HypervisorError;
 use crate::core::Types;
+use crate::crew::Crew;
 
 /// Bytes of new nodes that are written in one batch, roughly.
 const BATCH_BYTES: usize = 16 << 20;
@@ -59,7 +59,7 @@ enum Reached {
 /// for one batch is written on the way.
 pub(crate) fn state_root(
     from: Sources<'_>,
-    helpers: &Helpers,
+    crew: &Crew,
     root: ContainerId,
     write: &mut dyn FnMut(Batch) -> Result<(), StoreError>,
 ) -> Result<(Cid, Batch), HypervisorError> {
@@ -72,16 +72,16 @@ pub(crate) fn state_root(
     }
     let mut flush = Flush::new(from, BATCH_BYTES);
     let mut path = vec![first];
-    let children_min = helpers.children_min();
+    let is_wide = |children| crew.pays_for(children);
     loop {
-        let reached = flush.go_on(&mut path, children_min)?;
+        let reached = flush.go_on(&mut path, &is_wide)?;
         let Some(last) = path.last_mut() else { return Err(no_such()) };
         match reached {
             Reached::Top => {
-                let cid = flush.node(last)?;
+                let cid = flush.node(last, Some(crew))?;
                 return Ok((cid, flush.take()));
             }
-            Reached::Wide => shares::make(helpers, from, last, &mut flush, write)?,
+            Reached::Wide => shares::make(crew, from, last, &mut flush, write)?,
             Reached::Full => {}
         }
         if flush.is_full() {
@@ -96,12 +96,16 @@ impl<'a> Flush<'a> {
     }
 
     /// Makes the nodes below the first of the path, children before their owners.
-    fn go_on(&mut self, path: &mut Vec<Stale>, children_min: usize) -> Result<Reached, HypervisorError> {
+    fn go_on(
+        &mut self,
+        path: &mut Vec<Stale>,
+        is_wide: &dyn Fn(usize) -> bool,
+    ) -> Result<Reached, HypervisorError> {
         loop {
             let has_owner = path.len() > 1;
             let Some(stale) = path.last_mut() else { break };
             let owner = stale.id;
-            if stale.open.len() >= children_min {
+            if is_wide(stale.open.len()) {
                 return Ok(Reached::Wide);
             }
             if let Some((child, name)) = stale.open.pop() {
@@ -113,14 +117,14 @@ impl<'a> Flush<'a> {
                         path.push(below);
                     }
                     // Its port is bound still, and will be told.
-                    None => drop(stale.children.insert(child, Done { name, cid: None })),
+                    None => stale.children.push((child, Done { name, cid: None })),
                 }
                 continue;
             }
-            let Some(done) = path.pop_if(|_| has_owner) else { break };
-            let cid = self.node(&done)?;
+            let Some(mut done) = path.pop_if(|_| has_owner) else { break };
+            let cid = self.node(&mut done, None)?;
             if let Some(owner) = path.last_mut() {
-                owner.children.insert(done.id, Done { name: done.name, cid: Some(cid) });
+                owner.children.push((done.id, Done { name: done.name, cid: Some(cid) }));
             }
             if self.is_full() {
                 return Ok(Reached::Full);

@@ -14,6 +14,7 @@ mod checkpoint;
 mod committer;
 mod configuration;
 mod core;
+mod crew;
 mod error;
 mod flush;
 mod handle;

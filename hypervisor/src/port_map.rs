@@ -15,7 +15,7 @@ use everturn_dag::node::{self, Composer};
 use everturn_dag::{Cid, Ipld, StoreError, address};
 use everturn_port_manager::{ContainerId, PortName};
 
-use crate::shards::{self, Entry, Few, Key, Part, Walk, Wrong};
+use crate::shards::{self, Blocks, Entry, Few, Key, Part, Walk, Wrong};
 
 mod entry;
 
@@ -29,7 +29,7 @@ pub(crate) const INLINE_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     /// It is bound under the name now.
-    Bound(PortEntry),
+    Bound(Box<PortEntry>),
     /// Nothing is bound there any more.
     Unbound,
     /// The container that it leads to has another state; none, if it is gone.
@@ -74,12 +74,6 @@ fn lead(
     }
 }
 
-/// Blocks that maps are read from and written to.
-pub(crate) struct Blocks<'a> {
-    pub(crate) load: &'a dyn Fn(&Cid) -> Result<Vec<u8>, StoreError>,
-    pub(crate) put: &'a mut dyn FnMut(Vec<u8>) -> Result<Cid, StoreError>,
-}
-
 /// The field `ports` of a state node that had none before.
 pub(crate) fn compose(
     ports: &BTreeMap<PortName, PortEntry>,
@@ -94,7 +88,7 @@ pub(crate) fn compose(
     let mut entries: Vec<Entry> =
         ports.iter().map(|(name, entry)| (key(name.as_str()), entry.encode(Some(name.as_str())))).collect();
     entries.sort_by_key(|(key, _)| *key);
-    Ok(link(&shards::write(&entries, blocks.put)?))
+    Ok(link(&shards::write(&entries, &mut |block| blocks.put(block, None))?))
 }
 
 /// The field `ports` as it is after some changes, in any order, one of each name. `before` is the field as it was.
@@ -150,12 +144,12 @@ fn update_shards(
     let apply = |before: Option<Vec<u8>>, (name, change): &(&str, &Change)| {
         change.apply(name, Some(name), before.as_deref())
     };
-    let by = shards::Update { load: blocks.load, put: &mut *blocks.put, key_of: &key_of, apply: &apply };
+    let by = shards::Update { blocks, key_of: &key_of, apply: &apply };
     let goes = changes.iter().any(|(_, change)| matches!(change, Change::Unbound));
     let few = match shards::update(by, &root, &sorted)? {
-        Part::Few(few) => few,
+        Part::Few(few, _) => few,
         Part::Many(root) if !goes => return Ok(link(&root)),
-        Part::Many(root) => match shards::collect_few(&root, INLINE_MAX, blocks.load, &key_of)? {
+        Part::Many(root) => match shards::collect_few(&root, INLINE_MAX, blocks, &key_of)? {
             Some(few) => few,
             None => return Ok(link(&root)),
         },

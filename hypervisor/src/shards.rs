@@ -17,7 +17,7 @@ use everturn_dag::{Cid, Ipld, NodeError, StoreError};
 
 mod update;
 
-pub(crate) use update::{Few, Part, Update, collect_few, update};
+pub(crate) use update::{Blocks, Few, Made, Part, Update, collect_few, update};
 
 /// Entries that one block holds at most.
 pub(crate) const ENTRIES_MAX: usize = 32;
@@ -32,7 +32,7 @@ pub(crate) type Key = [u8; 32];
 pub(crate) type Entry = (Key, Vec<u8>);
 
 /// The key of an entry, if it has one.
-pub(crate) type KeyOf<'a> = dyn Fn(&[u8]) -> Option<Key> + 'a;
+pub(crate) type KeyOf<'a> = dyn Fn(&[u8]) -> Option<Key> + Sync + 'a;
 
 /// A block that is no part of a map, or of another than it is in.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use everturn_dag::{Batch, Cid, Space, Store, StoreError, blocks};
 use everturn_port_manager::ContainerId;
 
 use crate::core::Types;
-use crate::flush::{self, Helpers};
+use crate::crew::Crew;
+use crate::flush;
 use crate::{HypervisorError, keys};
 
 /// Blocks that a commit removes on its way, at most: what a successor replaces, mostly.
@@ -45,7 +46,7 @@ impl Drop for Arrival {
 pub(crate) struct Writer {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) types: Types,
-    helpers: Arc<Helpers>,
+    crew: Arc<Crew>,
     references: References,
     /// Changes of pins that are still to be written.
     pins: BTreeMap<Cid, i64>,
@@ -64,7 +65,7 @@ impl Writer {
             references: References::open(&*store)?,
             store,
             types,
-            helpers: Arc::new(Helpers::new(threads)),
+            crew: Arc::new(Crew::new(threads)),
             pins: BTreeMap::new(),
             unsynced: false,
             arrivals,
@@ -154,8 +155,8 @@ impl Writer {
     fn state_node(&mut self, id: ContainerId) -> Result<(Cid, Batch), HypervisorError> {
         let (store, types) = (self.store.clone(), self.types.clone());
         let from = flush::Sources { store: &*store, types: &types };
-        let helpers = self.helpers.clone();
-        flush::state_root(from, &helpers, id, &mut |batch| self.write(batch))
+        let crew = self.crew.clone();
+        flush::state_root(from, &crew, id, &mut |batch| self.write(batch))
     }
 
     /// Writes a root and pins it.

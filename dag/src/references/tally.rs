@@ -7,8 +7,8 @@
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::difference::Difference;
 use super::leans::{LINKS_MIN, Leans, beyond, let_go_by};
+use super::notes::Difference;
 use super::{Address, COUNT, DOOMED, Unreferenced, blocks, damaged, key, to_cid, to_number};
 use crate::address::RAW;
 use crate::{Batch, Reader, Space, StoreError};

@@ -44,10 +44,10 @@ impl Entries {
     }
 
     fn delete(&mut self, key: &[u8]) {
-        if self.rows.remove(key).is_some()
+        if let Some((key, _)) = self.rows.remove_entry(key)
             && let Some(order) = &mut self.order
         {
-            order.remove(&SmallBytes::new(key));
+            order.remove(&key);
         }
     }
 

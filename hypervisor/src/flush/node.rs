@@ -8,21 +8,25 @@ use everturn_dag::references::{self, Difference};
 use everturn_dag::{Cid, Reader, Space, StoreError};
 use everturn_exo_interface::{BlockWriter, Fields};
 use everturn_port_manager::{ContainerId, Port, PortName, PortRef};
+use rustc_hash::FxHashMap;
 
 use super::stale::{Done, Stale};
 use super::{Flush, Sources};
+use crate::crew::Crew;
 use crate::port_map::{self, Change, PortEntry};
+use crate::shards::{Blocks, Made};
 use crate::{HypervisorError, keys};
 
 impl Flush<'_> {
-    /// Makes the state node of a container whose children are done.
-    pub(super) fn node(&mut self, stale: &Stale) -> Result<Cid, HypervisorError> {
+    /// Makes the state node of a container whose children are done, with the crew if it is free.
+    pub(super) fn node(&mut self, stale: &mut Stale, crew: Option<&Crew>) -> Result<Cid, HypervisorError> {
         let own = self.own_fields(stale)?;
         let before = match stale.before {
             Some(cid) => Some((cid, self.stage.own_block(&cid)?)),
             None => None,
         };
-        let (nonce, ports) = (nonce(&stale.record.nonce.to_bytes()), self.ports(stale, before.as_ref())?);
+        let nonce = nonce(&stale.record.nonce.to_bytes());
+        let ports = self.ports(stale, before.as_ref(), crew)?;
         let mut fields: Vec<(&str, &[u8])> = vec![("nonce", &nonce), ("ports", &ports)];
         fields.extend(own.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let bytes = node::map_of(fields);
@@ -32,10 +36,11 @@ impl Flush<'_> {
                 Difference::between(&cid, &bytes, earlier, before)?.note(&mut self.batch, &cid);
             }
             self.stage.emit(cid, bytes);
-            references::hold(&mut self.batch, &keys::newest_node(stale.id), &cid);
+            let name = keys::newest_node(stale.id);
+            references::hold_in_place_of(&mut self.batch, &name, stale.before.as_ref(), &cid);
         }
-        for mark in &stale.marks {
-            self.batch.delete(Space::Stale, mark.as_slice());
+        for mark in stale.marks.drain(..) {
+            self.batch.delete(Space::Stale, mark);
         }
         Ok(cid)
     }
@@ -52,17 +57,16 @@ impl Flush<'_> {
     }
 
     /// The field `ports`: that of the node before, with what has changed.
-    fn ports(&mut self, stale: &Stale, before: Option<&(Cid, Vec<u8>)>) -> Result<Vec<u8>, StoreError> {
-        let store = self.from.store;
-        let stage = std::cell::RefCell::new(&mut self.stage);
-        let load = |cid: &Cid| stage.borrow().own_block(cid);
-        let mut put = |block: Vec<u8>| {
-            let cid = node_cid(&block);
-            stage.borrow_mut().emit(cid, block);
-            Ok(cid)
-        };
-        let mut blocks = port_map::Blocks { load: &load, put: &mut put };
-        match before {
+    fn ports(
+        &mut self,
+        stale: &Stale,
+        before: Option<&(Cid, Vec<u8>)>,
+        crew: Option<&Crew>,
+    ) -> Result<Vec<u8>, StoreError> {
+        let (store, stage) = (self.from.store, &self.stage);
+        let load = |cid: &Cid| stage.own_block(cid);
+        let mut blocks = Blocks { load: &load, crew, made: Vec::new() };
+        let ports = match before {
             None => port_map::compose(&stale.all_ports(store)?, &mut blocks),
             Some((cid, node)) => {
                 let fields =
@@ -71,7 +75,14 @@ impl Flush<'_> {
                 let ports = ports.ok_or_else(|| not_a_node(cid, "it has no ports".to_owned()))?;
                 port_map::update(ports, &stale.changes(store)?, &mut blocks)
             }
+        }?;
+        for Made { cid, block, difference } in blocks.made {
+            if let Some(difference) = difference {
+                difference.note(&mut self.batch, &cid);
+            }
+            self.stage.emit(cid, block);
         }
+        Ok(ports)
     }
 }
 
@@ -80,7 +91,8 @@ impl Stale {
     fn all_ports(&self, store: &dyn Reader) -> Result<BTreeMap<PortName, PortEntry>, StoreError> {
         let mut ports = Vec::new();
         keys::ports(store, self.id, &mut |name, port| ports.push((name, port.reference)))?;
-        ports.into_iter().map(|(name, port)| Ok((name, self.entry(store, &port)?))).collect()
+        let done = self.done();
+        ports.into_iter().map(|(name, port)| Ok((name, entry(store, &port, &done)?))).collect()
     }
 
     /// What the marks say has changed, each name once: what a port that is bound anew leads to is looked up with it.
@@ -93,11 +105,12 @@ impl Stale {
                 changes.push((name, Change::Leads(*child, *cid)));
             }
         }
+        let done = if self.rebound.is_empty() { FxHashMap::default() } else { self.done() };
         for name in &self.rebound {
             let change = match store.get(Space::Runtime, &keys::port(self.id, name))? {
                 Some(port) => {
                     let port: Port = keys::decode("a port", &port)?;
-                    Change::Bound(self.entry(store, &port.reference)?)
+                    Change::Bound(Box::new(entry(store, &port.reference, &done)?))
                 }
                 None => Change::Unbound,
             };
@@ -106,17 +119,24 @@ impl Stale {
         Ok(changes)
     }
 
-    fn entry(&self, store: &dyn Reader, port: &PortRef) -> Result<PortEntry, StoreError> {
-        Ok(PortEntry::new(port, if port.is_channel() { None } else { self.node_of(store, port.id)? }))
+    /// The newest state nodes of children that were made anew or are gone.
+    fn done(&self) -> FxHashMap<ContainerId, Option<Cid>> {
+        self.children.iter().map(|(child, done)| (*child, done.cid)).collect()
     }
+}
 
-    /// The newest state node of a child; none, if the child is gone.
-    fn node_of(&self, store: &dyn Reader, child: ContainerId) -> Result<Option<Cid>, StoreError> {
-        match self.children.get(&child) {
-            Some(done) => Ok(done.cid),
-            None => references::held(store, &keys::newest_node(child)),
-        }
-    }
+/// A port as it is now, whose container's node may be among those that are done.
+fn entry(
+    store: &dyn Reader,
+    port: &PortRef,
+    done: &FxHashMap<ContainerId, Option<Cid>>,
+) -> Result<PortEntry, StoreError> {
+    let to = match done.get(&port.id) {
+        _ if port.is_channel() => None,
+        Some(cid) => *cid,
+        None => references::held(store, &keys::newest_node(port.id))?,
+    };
+    Ok(PortEntry::new(port, to))
 }
 
 fn nonce(bytes: &[u8]) -> Vec<u8> {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use everturn_dag::{Cid, Reader, Space, StoreError, references};
 use everturn_port_manager::{ContainerId, PortName};
-use rustc_hash::FxHashMap;
 
 use crate::keys::{self, StaleKey, Summary};
 
@@ -20,8 +19,8 @@ pub(super) struct Stale {
     pub(super) marks: Vec<Vec<u8>>,
     /// Children that were marked and not looked at yet, each with the name of its port.
     pub(super) open: Vec<(ContainerId, String)>,
-    /// Children that are done with.
-    pub(super) children: FxHashMap<ContainerId, Done>,
+    /// Children that are done with, each once.
+    pub(super) children: Vec<(ContainerId, Done)>,
     /// Names whose port has to be looked at.
     pub(super) rebound: BTreeSet<PortName>,
 }
@@ -39,7 +38,7 @@ impl Stale {
     pub(super) fn read(store: &dyn Reader, id: ContainerId) -> Result<Option<Stale>, StoreError> {
         let Some(record) = keys::read_summary(store, id)? else { return Ok(None) };
         let before = references::held(store, &keys::newest_node(id))?;
-        let (marks, open, children) = (Vec::new(), Vec::new(), FxHashMap::default());
+        let (marks, open, children) = (Vec::new(), Vec::new(), Vec::new());
         let (name, rebound) = (String::new(), BTreeSet::new());
         let mut stale = Stale { id, record, name, before, marks, open, children, rebound };
         let mut damaged = false;
@@ -74,7 +73,7 @@ impl Stale {
 
     /// The same container with some of its open children, and nothing else to do.
     pub(super) fn sharing(&self, open: Vec<(ContainerId, String)>) -> Stale {
-        let (marks, children, rebound) = (Vec::new(), FxHashMap::default(), BTreeSet::new());
+        let (marks, children, rebound) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (record, name) = (self.record.clone(), String::new());
         Stale { id: self.id, record, name, before: self.before, marks, open, children, rebound }
     }

@@ -1,10 +1,12 @@
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use everturn_dag::address::node_cid;
 use everturn_dag::node;
 
 use super::*;
+use crate::crew::Crew;
 
 type Blocks = BTreeMap<Cid, Vec<u8>>;
 
@@ -65,20 +67,21 @@ fn changed(root: Cid, blocks: &mut Blocks, changes: &[(u64, bool)]) -> Cid {
         changes.iter().map(|change| (entry(change.0).0, *change)).collect();
     sorted.sort_by_key(|(key, _)| *key);
     sorted.dedup_by_key(|(key, _)| *key);
-    let blocks = RefCell::new(blocks);
-    let part = update::<_, StoreError>(
-        Update {
-            load: &|cid| Ok(blocks.borrow()[cid].clone()),
-            put: &mut |block| Ok(put(&mut blocks.borrow_mut(), block)),
-            key_of: &key_of,
-            apply: &|_, (number, is_there): &(u64, bool)| Ok(is_there.then(|| entry(*number).1)),
-        },
-        &root,
-        &sorted,
-    );
-    match part.unwrap() {
+    let crew = Crew::new(NonZeroUsize::new(3).unwrap());
+    let by = |crew| {
+        let load = |cid: &Cid| Ok(blocks[cid].clone());
+        let mut blocks = update::Blocks { load: &load, crew, made: Vec::new() };
+        let apply = |_, (number, is_there): &(u64, bool)| Ok(is_there.then(|| entry(*number).1));
+        let by = Update { blocks: &mut blocks, key_of: &key_of, apply: &apply };
+        let part = update::update(by, &root, &sorted).unwrap();
+        (part, blocks.made.into_iter().map(|made| (made.cid, made.block)).collect::<Vec<_>>())
+    };
+    let (part, made) = by(Some(&crew));
+    assert_eq!(made, by(None).1, "alone the same blocks are made, in the same order");
+    blocks.extend(made);
+    match part {
         Part::Many(root) => root,
-        Part::Few(few) => put(&mut blocks.borrow_mut(), leaf(&few)),
+        Part::Few(few, _) => put(blocks, leaf(&few)),
     }
 }
 
@@ -150,14 +153,15 @@ fn few_are_collected_and_many_are_not() {
     for (number, fits) in [(33, true), (64, true), (65, false), (5_000, false)] {
         let entries = entries(0..number);
         let (root, blocks) = written(&entries);
-        let reads = RefCell::new(0);
+        let reads = AtomicUsize::new(0);
         let load = |cid: &Cid| {
-            *reads.borrow_mut() += 1;
-            Ok::<_, StoreError>(blocks[cid].clone())
+            reads.fetch_add(1, Ordering::Relaxed);
+            Ok(blocks[cid].clone())
         };
-        let few = collect_few(&root, 64, &load, &key_of).unwrap();
+        let blocks = update::Blocks { load: &load, crew: None, made: Vec::new() };
+        let few = collect_few(&root, 64, &blocks, &key_of).unwrap();
         assert_eq!(few, fits.then_some(entries), "{number}");
-        assert!(*reads.borrow() <= 20, "{} blocks read", reads.borrow());
+        assert!(reads.load(Ordering::Relaxed) <= 20, "{reads:?} blocks read");
     }
 }
 

@@ -1,63 +1,118 @@
 //! Changing some entries of a map: reads and writes the paths to them, and what has to be joined when entries go.
 
-use everturn_dag::Cid;
+use everturn_dag::address::node_cid;
+use everturn_dag::references::Difference;
+use everturn_dag::{Cid, StoreError};
 
 use super::{Block, ENTRIES_MAX, Entry, Key, KeyOf, SHARDS, Wrong, inner, leaf, open, split, write_below};
+use crate::crew::Crew;
 
 /// Entries that fit into one block, by key; not written yet.
 pub(crate) type Few = Vec<Entry>;
 
+/// A block as it was.
+type Old = (Cid, Vec<u8>);
+
 /// A map, or what of it lies below a prefix.
 pub(crate) enum Part {
-    /// Not more than one block holds; none has no block at all, but at the root.
-    Few(Few),
+    /// Not more than one block holds, and that block as it was; none has no block at all, but at the root.
+    Few(Few, Option<Old>),
     /// More.
     Many(Cid),
 }
 
-/// What becomes of an entry by a change.
-pub(crate) type Apply<'a, C, E> = dyn Fn(Option<Vec<u8>>, &C) -> Result<Option<Vec<u8>>, E> + 'a;
+/// Reads a block.
+pub(crate) type Load<'a> = dyn Fn(&Cid) -> Result<Vec<u8>, StoreError> + Sync + 'a;
 
-/// What reads and writes the blocks of a map.
-pub(crate) struct Update<'a, C, E> {
-    pub(crate) load: &'a dyn Fn(&Cid) -> Result<Vec<u8>, E>,
-    pub(crate) put: &'a mut dyn FnMut(Vec<u8>) -> Result<Cid, E>,
+/// Blocks that maps are read from and written to.
+pub(crate) struct Blocks<'a> {
+    pub(crate) load: &'a Load<'a>,
+    /// Who helps where much has changed.
+    pub(crate) crew: Option<&'a Crew>,
+    pub(crate) made: Vec<Made>,
+}
+
+/// A new block.
+pub(crate) struct Made {
+    pub(crate) cid: Cid,
+    pub(crate) block: Vec<u8>,
+    /// From the one that it takes the place of.
+    pub(crate) difference: Option<Difference>,
+}
+
+impl Blocks<'_> {
+    /// Takes a new block, in place of another if that is known.
+    pub(crate) fn put(&mut self, block: Vec<u8>, before: Option<(&Cid, &[u8])>) -> Result<Cid, StoreError> {
+        let cid = node_cid(&block);
+        let before = before.filter(|(before, _)| **before != cid);
+        let difference = before.map(|(before, old)| Difference::between(&cid, &block, before, old));
+        self.made.push(Made { cid, block, difference: difference.transpose()? });
+        Ok(cid)
+    }
+
+    /// A block that was made, or one from before.
+    pub(crate) fn get(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
+        match self.made.iter().find(|made| made.cid == *cid) {
+            Some(made) => Ok(made.block.clone()),
+            None => (self.load)(cid),
+        }
+    }
+}
+
+/// What becomes of an entry by a change.
+pub(crate) type Apply<'a, C> = dyn Fn(Option<Vec<u8>>, &C) -> Result<Option<Vec<u8>>, StoreError> + Sync + 'a;
+
+/// What changes a map.
+pub(crate) struct Update<'a, 'b, C> {
+    pub(crate) blocks: &'a mut Blocks<'b>,
     pub(crate) key_of: &'a KeyOf<'a>,
-    pub(crate) apply: &'a Apply<'a, C, E>,
+    pub(crate) apply: &'a Apply<'a, C>,
+}
+
+/// The changes in one of a block's shards, for whoever is free.
+struct Job<'a, C> {
+    slot: usize,
+    path: Key,
+    changes: &'a [(Key, C)],
+    blocks: Blocks<'a>,
+    part: Result<Part, StoreError>,
 }
 
 /// Applies changes, which are sorted by key, to a map.
-pub(crate) fn update<C, E: From<Wrong>>(
-    mut by: Update<'_, C, E>,
+pub(crate) fn update<C: Sync>(
+    mut by: Update<'_, '_, C>,
     root: &Cid,
     changes: &[(Key, C)],
-) -> Result<Part, E> {
+) -> Result<Part, StoreError> {
     by.below(Some(root), &mut [0; 32], 0, changes)
 }
 
-impl<C, E: From<Wrong>> Update<'_, C, E> {
+impl<C: Sync> Update<'_, '_, C> {
     fn below(
         &mut self,
         cid: Option<&Cid>,
         path: &mut Key,
         depth: usize,
         changes: &[(Key, C)],
-    ) -> Result<Part, E> {
-        let block = match cid {
-            Some(cid) => open(cid, &(self.load)(cid)?, path, depth, self.key_of)?,
-            None => Block::Leaf(Vec::new()),
-        };
-        match block {
-            Block::Leaf(entries) => self.change(entries, depth, changes),
+    ) -> Result<Part, StoreError> {
+        let Some(cid) = cid else { return self.change(Vec::new(), None, depth, changes) };
+        let block = (self.blocks.load)(cid)?;
+        match open(cid, &block, path, depth, self.key_of)? {
+            Block::Leaf(entries) => self.change(entries, Some((*cid, block)), depth, changes),
             Block::Inner(_) if depth >= super::DEPTH_MAX => {
-                let cid = cid.copied().unwrap_or_default();
-                Err(Wrong::new(&cid, "its map is deeper than a key is long").into())
+                Err(Wrong::new(cid, "its map is deeper than a key is long").into())
             }
-            Block::Inner(shards) => self.descend(*shards, path, depth, changes),
+            Block::Inner(shards) => self.descend(*shards, (cid, &block), path, depth, changes),
         }
     }
 
-    fn change(&mut self, entries: Vec<Entry>, depth: usize, changes: &[(Key, C)]) -> Result<Part, E> {
+    fn change(
+        &mut self,
+        entries: Vec<Entry>,
+        old: Option<Old>,
+        depth: usize,
+        changes: &[(Key, C)],
+    ) -> Result<Part, StoreError> {
         let mut after = Vec::with_capacity(entries.len() + changes.len());
         let mut entries = entries.into_iter().peekable();
         for (key, change) in changes {
@@ -69,61 +124,98 @@ impl<C, E: From<Wrong>> Update<'_, C, E> {
         }
         after.extend(entries);
         match after.len() {
-            ..=ENTRIES_MAX => Ok(Part::Few(after)),
-            _ => Ok(Part::Many(write_below(&after, depth, self.put)?)),
+            ..=ENTRIES_MAX => Ok(Part::Few(after, old)),
+            _ => Ok(Part::Many(write_below(&after, depth, &mut |block| self.blocks.put(block, None))?)),
         }
     }
 
     fn descend(
         &mut self,
         mut shards: [Option<Cid>; SHARDS],
+        old: (&Cid, &[u8]),
         path: &mut Key,
         depth: usize,
         changes: &[(Key, C)],
-    ) -> Result<Part, E> {
-        let mut few: [Option<Few>; SHARDS] = Default::default();
+    ) -> Result<Part, StoreError> {
+        let mut few: [Option<(Few, Option<Old>)>; SHARDS] = Default::default();
         let mut may_join = true;
-        for (slot, mine) in split(changes, depth).enumerate().filter(|(_, mine)| !mine.is_empty()) {
-            super::set_bits(path, depth, slot as u8);
-            match self.below(shards[slot].as_ref(), path, depth + 1, mine)? {
-                Part::Few(entries) => few[slot] = Some(entries),
+        for (slot, part) in self.parts(&shards, path, depth, changes)? {
+            match part {
+                Part::Few(entries, old) => few[slot] = Some((entries, old)),
                 Part::Many(cid) => {
                     shards[slot] = Some(cid);
                     may_join = false;
                 }
             }
         }
-        let changed: usize = few.iter().flatten().map(Vec::len).sum();
+        let changed: usize = few.iter().flatten().map(|(few, _)| few.len()).sum();
         if may_join
             && changed <= ENTRIES_MAX
             && let Some(joined) = self.join(&shards, &few, path, depth)?
         {
-            return Ok(Part::Few(joined));
+            return Ok(Part::Few(joined, None));
         }
         for (shard, few) in shards.iter_mut().zip(few) {
             match few {
-                Some(few) if few.is_empty() => *shard = None,
-                Some(few) => *shard = Some((self.put)(leaf(&few))?),
+                Some((few, _)) if few.is_empty() => *shard = None,
+                Some((few, old)) => {
+                    let old = old.as_ref().map(|(cid, block)| (cid, block.as_slice()));
+                    *shard = Some(self.blocks.put(leaf(&few), old)?);
+                }
                 None => {}
             }
         }
-        (self.put)(inner(&shards)).map(Part::Many)
+        self.blocks.put(inner(&shards), Some(old)).map(Part::Many)
+    }
+
+    /// What becomes of those of a block's shards that changes fall into.
+    fn parts(
+        &mut self,
+        shards: &[Option<Cid>; SHARDS],
+        path: &mut Key,
+        depth: usize,
+        changes: &[(Key, C)],
+    ) -> Result<Vec<(usize, Part)>, StoreError> {
+        let groups = split(changes, depth).enumerate().filter(|(_, changes)| !changes.is_empty());
+        let Some(crew) = self.blocks.crew.filter(|crew| crew.pays_for(changes.len())) else {
+            let below = |(slot, changes): (usize, &[(Key, C)])| {
+                super::set_bits(path, depth, slot as u8);
+                Ok((slot, self.below(shards[slot].as_ref(), path, depth + 1, changes)?))
+            };
+            return groups.map(below).collect();
+        };
+        let (load, key_of, apply) = (self.blocks.load, self.key_of, self.apply);
+        let job = |(slot, changes): (usize, _)| {
+            super::set_bits(path, depth, slot as u8);
+            let blocks = Blocks { load, crew: None, made: Vec::new() };
+            Job { slot, path: *path, changes, blocks, part: Ok(Part::Few(Vec::new(), None)) }
+        };
+        let mut jobs: Vec<Job<'_, C>> = groups.map(job).collect();
+        crew.each(&mut jobs, |job| {
+            let mut by = Update { blocks: &mut job.blocks, key_of, apply };
+            job.part = by.below(shards[job.slot].as_ref(), &mut job.path, depth + 1, job.changes);
+        });
+        let done = |job: Job<'_, C>| {
+            self.blocks.made.extend(job.blocks.made);
+            Ok((job.slot, job.part?))
+        };
+        jobs.into_iter().map(done).collect()
     }
 
     /// All entries of the shards, if one block holds them. Stops reading as soon as it does not.
     fn join(
         &mut self,
         shards: &[Option<Cid>; SHARDS],
-        few: &[Option<Few>; SHARDS],
+        few: &[Option<(Few, Option<Old>)>; SHARDS],
         path: &mut Key,
         depth: usize,
-    ) -> Result<Option<Few>, E> {
-        let mut number: usize = few.iter().flatten().map(Vec::len).sum();
+    ) -> Result<Option<Few>, StoreError> {
+        let mut number: usize = few.iter().flatten().map(|(few, _)| few.len()).sum();
         let mut read: [Few; SHARDS] = Default::default();
         for (slot, shard) in shards.iter().enumerate() {
             let (None, Some(cid)) = (&few[slot], shard) else { continue };
             super::set_bits(path, depth, slot as u8);
-            match open(cid, &(self.load)(cid)?, path, depth + 1, self.key_of)? {
+            match open(cid, &(self.blocks.load)(cid)?, path, depth + 1, self.key_of)? {
                 Block::Inner(_) => return Ok(None),
                 Block::Leaf(entries) => {
                     number += entries.len();
@@ -135,20 +227,20 @@ impl<C, E: From<Wrong>> Update<'_, C, E> {
             }
         }
         let both = few.iter().zip(read);
-        Ok(Some(both.flat_map(|(few, read)| few.clone().unwrap_or(read)).collect()))
+        Ok(Some(both.flat_map(|(few, read)| few.as_ref().map_or(read, |(few, _)| few.clone())).collect()))
     }
 }
 
 /// All entries of a map, if there are not more than so many. Stops reading as soon as there are.
-pub(crate) fn collect_few<E: From<Wrong>>(
+pub(crate) fn collect_few(
     root: &Cid,
     most: usize,
-    load: &dyn Fn(&Cid) -> Result<Vec<u8>, E>,
+    blocks: &Blocks<'_>,
     key_of: &KeyOf<'_>,
-) -> Result<Option<Few>, E> {
+) -> Result<Option<Few>, StoreError> {
     let (mut few, mut open_blocks) = (Few::new(), vec![(*root, [0; 32], 0)]);
     while let Some((cid, mut path, depth)) = open_blocks.pop() {
-        match open(&cid, &load(&cid)?, &path, depth, key_of)? {
+        match open(&cid, &blocks.get(&cid)?, &path, depth, key_of)? {
             Block::Leaf(entries) => few.extend(entries),
             Block::Inner(shards) => {
                 for (slot, shard) in shards.iter().enumerate().rev() {

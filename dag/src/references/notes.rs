@@ -1,8 +1,33 @@
-//! How a version of a block differs from the one before, in what they link to.
+//! What whoever fills a batch knows already of what it replaces. No store writes it; without it the same is looked for when the
+//! batch is settled.
 
 use super::leans::beyond;
-use super::{Address, blocks};
-use crate::{Batch, Cid, StoreError, address};
+use super::{Address, HOLD, blocks, key};
+use crate::{Batch, Cid, Space, StoreError, address};
+
+/// Notes of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// How blocks that it puts differ from those before them.
+    pub(super) differences: Vec<(Address, Difference)>,
+    /// What rows of holds that it sets say so far.
+    pub(super) held: Vec<(Address, Option<Address>)>,
+}
+
+impl Notes {
+    pub(crate) fn append(&mut self, mut other: Notes) {
+        self.differences.append(&mut other.differences);
+        self.held.append(&mut other.held);
+    }
+}
+
+/// As [`hold`](super::hold), of a name of which one knows what it holds.
+pub fn hold_in_place_of(batch: &mut Batch, name: &[u8], before: Option<&Cid>, cid: &Cid) {
+    let row = key(HOLD, name);
+    let before = before.map(|before| Address::new(&address::to_bytes(before)));
+    batch.notes_mut().held.push((Address::new(&row), before));
+    batch.put(Space::References, row, address::to_bytes(cid));
+}
 
 /// What a block has in place of what the one before it had. Whoever makes the block has both at hand; looked for later, the one
 /// before has to be read once more.
@@ -39,6 +64,9 @@ impl Difference {
 
     /// Lets a batch that puts the block say so.
     pub fn note(self, batch: &mut Batch, cid: &Cid) {
-        batch.differs(Address::new(&address::to_bytes(cid)), self);
+        if self.shared == 0 && self.new.is_empty() {
+            return;
+        }
+        batch.notes_mut().differences.push((Address::new(&address::to_bytes(cid)), self));
     }
 }
