@@ -107,7 +107,9 @@ impl<T: Native> Default for NativeType<T> {
 const SMALL_BYTES: usize = 1_024;
 /// Turns between copies of a small state: short, for what is kept of turns to run again stays in the processor's cache.
 const SMALL_SPAN_TURNS: u32 = 16;
-/// Turns between copies of a state that is copied by its bytes: so few that what they took is freed into, and taken from, an
+/// Up to this size, a state that is copied by its bytes is copied after every turn: in less time than one notes what the turn asked.
+const TINY_BYTES: usize = 512;
+/// Turns between copies of a larger one: so few that what they took is freed into, and taken from, an
 /// allocator's list of pieces at hand, which is short (seven of a size, with glibc).
 const PLAIN_SPAN_TURNS: u32 = 6;
 /// Turns between copies of any other.
@@ -261,6 +263,7 @@ impl<T: Native> Container for NativeContainer<T> {
     fn span_turns_max(&self) -> u32 {
         let known = self.saved.as_ref().map_or(usize::MAX, Vec::len);
         match known {
+            _ if !std::mem::needs_drop::<T>() && size_of::<T>() <= TINY_BYTES => 1,
             _ if !std::mem::needs_drop::<T>() => PLAIN_SPAN_TURNS,
             ..=SMALL_BYTES => SMALL_SPAN_TURNS,
             _ => SPAN_TURNS,

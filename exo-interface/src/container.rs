@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everturn_dag::Ipld;
-use everturn_port_manager::{ContainerId, Delivery, Source};
+use everturn_port_manager::{ContainerId, Delivery, Message, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::{BlockReader, BlockWriter, ExoError, Limits, StateReader, StateWriter, Turn, Verdict};
@@ -27,6 +27,16 @@ pub enum Input {
     /// port to a child that is asked instead, and the answer if that has none, null for a turn. A question, not a turn:
     /// calls that would have an effect are refused, and whatever it did to the container is taken back.
     Query(Vec<u8>),
+}
+
+impl Input {
+    /// The message that it delivers, if it is a delivery.
+    pub(crate) fn message(&self) -> Option<&Message> {
+        match self {
+            Input::Delivery(delivery, _) => Some(&delivery.message),
+            Input::Collect | Input::Postpone | Input::Complete(_) | Input::Query(_) => None,
+        }
+    }
 }
 
 /// What a type is told when it makes or wakes a container.

@@ -23,7 +23,7 @@ pub use record::RuntimeRecord;
 use stepped::within;
 pub use stepped::{Done, Life, Stepped};
 
-use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live_reusing};
+use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live_reusing, live_unkept};
 use crate::{
     Container, ContainerType, Effect, Exception, ExceptionKind, ExoError, Input, Outside, OwnLimits,
     StateWriter, TimerId, Timers, Turn, TypeContext, Verdict,
@@ -353,7 +353,7 @@ impl ExoInterface {
         around: &Surroundings<'_>,
         state: &mut dyn StateWriter,
     ) -> Result<&RuntimeRecord, ExoError> {
-        if self.container.is_some() {
+        if !self.since.is_empty() {
             self.savepoint(around)?;
         }
         self.committed_bytes = 0;
@@ -411,8 +411,10 @@ impl ExoInterface {
         fuel: u64,
     ) -> Result<Stepped, ExoError> {
         let facts = self.facts(around, &input, fuel);
-        let mode = live_reusing(self.spare.pop());
-        let mut turn = Turn::open(facts, self.record.ports.clone(), message_of(&input), mode);
+        // A turn that a savepoint follows is never run again.
+        let alone = around.policy.savepoint_turns.unwrap_or_else(|| self.longest_span_turns()) <= 1;
+        let mode = if alone { live_unkept() } else { live_reusing(self.spare.pop()) };
+        let mut turn = Turn::open(facts, self.record.ports.clone(), input.message(), mode);
         turn.set_gauges(&self.upward, hand);
         turn.set_outside(around.outside);
         let (verdict, closed) = self.drive(turn, &input)?;
@@ -420,7 +422,10 @@ impl ExoInterface {
         let drawn = mode.drawn();
         let mut stepped = match within(fuel, burnt, verdict) {
             Verdict::Done => {
-                self.note(around, Since { input, facts, record: mode.into_record() }, burnt)?;
+                match alone {
+                    true => self.savepoint(around)?,
+                    false => self.note(around, Since { input, facts, record: mode.into_record() }, burnt)?,
+                }
                 let bound = bindings.changed.values().flatten().cloned().collect();
                 let mut stepped = self.done(Done { effects, bound }, burnt, around.turn_cost);
                 stepped.unwritten_bytes = outbox_bytes;
@@ -472,7 +477,7 @@ impl ExoInterface {
     fn note(&mut self, around: &Surroundings<'_>, since: Since, burnt: Ticks) -> Result<(), ExoError> {
         self.since_fuel = self.since_fuel.saturating_add(burnt.0);
         self.since_bytes +=
-            since.record.bytes() + message_of(&since.input).map_or(0, |message| message.data.len());
+            since.record.bytes() + since.input.message().map_or(0, |message| message.data.len());
         self.since.push(since);
         self.calm_turns = self.calm_turns.saturating_add(1);
         let longest = self.longest_span_turns();
@@ -489,11 +494,13 @@ impl ExoInterface {
     }
 
     fn savepoint(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
-        if let Some(container) = self.container.as_mut().filter(|_| !self.since.is_empty()) {
+        if let Some(container) = &mut self.container {
             container.savepoint(around.context.state)?;
         }
-        let room = SPARE_MAX.saturating_sub(self.spare.len());
-        self.spare.extend(self.since.drain(..).filter_map(|since| since.record.emptied()).take(room));
+        if !self.since.is_empty() {
+            let room = SPARE_MAX.saturating_sub(self.spare.len());
+            self.spare.extend(self.since.drain(..).filter_map(|since| since.record.emptied()).take(room));
+        }
         self.since_fuel = 0;
         self.since_bytes = 0;
         Ok(())
@@ -502,7 +509,9 @@ impl ExoInterface {
     /// After a turn that failed: returns to the end of the last one that was done.
     fn go_back(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
         self.take_back(around)?;
-        self.savepoint(around)?;
+        if !self.since.is_empty() {
+            self.savepoint(around)?;
+        }
         self.span_turns = (self.span_turns.min(self.longest_span_turns()) / 4).max(1);
         self.calm_turns = 0;
         Ok(())
@@ -521,7 +530,7 @@ impl ExoInterface {
         let no_ports = Arc::default();
         for Since { input, facts, record } in &mut since {
             let ports = Arc::clone(&no_ports);
-            let turn = Turn::open(*facts, ports, message_of(input), again(std::mem::take(record)));
+            let turn = Turn::open(*facts, ports, input.message(), again(std::mem::take(record)));
             let (verdict, closed) = self.drive(turn, input)?;
             let (was, diverged) = closed.mode.read();
             *record = was;
@@ -586,11 +595,4 @@ pub enum Unload {
     Never,
     /// It goes if nothing changed since.
     Now,
-}
-
-fn message_of(input: &Input) -> Option<&everturn_port_manager::Message> {
-    match input {
-        Input::Delivery(delivery, _) => Some(&delivery.message),
-        Input::Collect | Input::Postpone | Input::Complete(_) | Input::Query(_) => None,
-    }
 }

@@ -531,7 +531,7 @@ impl Turn {
         }
         let answer = live(self);
         if let Mode::Live(record) = &mut self.mode {
-            record.push(call, arguments, answer.clone());
+            record.push(call, arguments, &answer);
         }
         answer
     }
@@ -580,6 +580,11 @@ pub(crate) fn live() -> Mode {
 /// As [`live`], with the memory of a record before.
 pub(crate) fn live_reusing(memory: Option<Emptied>) -> Mode {
     Mode::Live(memory.map(Record::reusing).unwrap_or_default())
+}
+
+/// As [`live`], of a turn that nobody will run again.
+pub(crate) fn live_unkept() -> Mode {
+    Mode::Live(Record::unkept())
 }
 
 /// A turn that only looks.

@@ -67,6 +67,8 @@ pub(crate) struct Record {
     drawn_bytes: usize,
     /// How often some were asked for.
     drawings: u32,
+    /// Only what was drawn is kept.
+    is_unkept: bool,
 }
 
 /// A list of calls longer than this is not kept for its memory.
@@ -82,18 +84,25 @@ impl Record {
         Record { more: memory.0, ..Record::default() }
     }
 
+    /// A record of a turn that is never run again: of what was drawn, for the hypervisor.
+    pub(crate) fn unkept() -> Record {
+        Record { is_unkept: true, ..Record::default() }
+    }
+
     /// The memory of its list, if it is worth being kept.
     pub(crate) fn emptied(mut self) -> Option<Emptied> {
         self.more.clear();
         (1..=KEPT_CALLS_MAX).contains(&self.more.capacity()).then_some(Emptied(self.more))
     }
 
-    pub(super) fn push(&mut self, call: Call, arguments: &[&[u8]], answer: Answer) {
+    pub(super) fn push(&mut self, call: Call, arguments: &[&[u8]], answer: &Answer) {
         if call == Call::Entropy {
             self.drawings += 1;
-            self.drawn_bytes += if let Answer::Bytes(bytes) = &answer { bytes.len() } else { 0 };
+            self.drawn_bytes += if let Answer::Bytes(bytes) = answer { bytes.len() } else { 0 };
+        } else if self.is_unkept {
+            return;
         }
-        let called = (call, digest(arguments), answer);
+        let called = (call, digest(arguments), answer.clone());
         match &mut self.first {
             None => self.first = Some(called),
             Some(_) => self.more.push(called),
@@ -209,5 +218,21 @@ impl Again {
         let diverged =
             self.diverged.or_else(|| short.then(|| format!("it stopped after {} calls", self.next)));
         (self.record, diverged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_turn_that_nobody_will_run_again_only_what_was_drawn_is_kept() {
+        for (mut record, kept) in [(Record::default(), 3), (Record::unkept(), 2)] {
+            record.push(Call::Ticks, &[], &Answer::Number(7));
+            record.push(Call::Entropy, &[], &Answer::Bytes(vec![1, 2]));
+            record.push(Call::Entropy, &[], &Answer::Refusal(Refusal::NoEntropy));
+            assert_eq!(record.len(), kept);
+            assert_eq!(record.drawn(), [Some(vec![1, 2]), None]);
+        }
     }
 }
