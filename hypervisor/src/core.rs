@@ -83,10 +83,10 @@ const BATCH_TICKS: u64 = 50_000_000;
 const BATCH_TURNS_MAX: u32 = 65_536;
 /// Requests that are met before turns run again.
 const COMMANDS_AT_ONCE: u32 = 1_024;
-/// Containers whose savepoint bytes stay in memory after a commit, the most recently used ones: while nothing else is to be
-/// done the others give them back, and at once where they are too many.
-const HOT_MAX: u64 = 64;
-const WARM_MAX: u64 = 1_024;
+/// Containers whose savepoint bytes stay in memory after a commit, the most recently used ones. The others give them back while
+/// nothing else is to be done, and at once where all that is kept beside heaps comes to so many bytes.
+const HOT_MAX: usize = 64;
+const WARM_BYTES: u64 = 12 << 20;
 
 /// Requests that wait for the schedule to pass a tick.
 enum Pending {
@@ -312,7 +312,10 @@ impl Core {
             let worked = self.may_work() && self.work()?;
             if self.should_cut(!worked) {
                 self.cut()?;
-            } else if !worked && !self.cools() {
+            } else if !worked {
+                if self.in_flight == 0 && self.cools_one() {
+                    continue;
+                }
                 self.tell_how_it_stands();
                 match commands.recv() {
                     Ok(Command::Stop(reply)) => return self.stop(commands, reply),
@@ -449,18 +452,15 @@ impl Core {
                 }
             }
         }
-        while self.cool_above(WARM_MAX) {}
+        while self.hot.bytes() > WARM_BYTES && self.cools_one() {}
     }
 
-    /// Uses the time in which nothing is under way, a little at once: whether it did.
-    fn cools(&mut self) -> bool {
-        self.in_flight == 0 && self.cool_above(HOT_MAX)
-    }
-
-    /// Lets the container that was used the longest time ago give its savepoint bytes back, if more than so many have them;
-    /// `false` if not.
-    fn cool_above(&mut self, most: u64) -> bool {
-        let Some(coldest) = self.hot.pop_above(most) else { return false };
+    /// Lets the container that was used the longest time ago give its savepoint bytes back; `false` if all are used too often.
+    fn cools_one(&mut self) -> bool {
+        if self.hot.len() <= HOT_MAX {
+            return false;
+        }
+        let Some(coldest) = self.hot.pop() else { return false };
         if !self.newest.contains_key(&coldest) && !self.open.touched.contains(&coldest) {
             self.settle(coldest, Unload::Never);
         }
@@ -469,9 +469,9 @@ impl Core {
 
     /// A container was used, and stays in memory for now.
     fn stays(&mut self, id: ContainerId) {
-        self.hot.used(id, 1);
         let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
         if let Some(footprint) = footprint {
+            self.hot.used(id, footprint.bookkeeping_bytes);
             self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
         }
     }

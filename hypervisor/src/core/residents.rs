@@ -11,7 +11,7 @@ const SLACK: usize = 64;
 /// Containers in memory whose state is in the store, by when they were used last.
 #[derive(Debug, Default)]
 pub(super) struct Residents {
-    /// When each was used last, and what it takes, in bytes or another measure. Never visited, only asked.
+    /// When each was used last, and what it takes, in bytes. Never visited, only asked.
     of: FxHashMap<ContainerId, (u64, u64)>,
     /// All uses, the oldest first; only the last of each container counts.
     uses: VecDeque<(u64, ContainerId)>,
@@ -44,16 +44,25 @@ impl Residents {
         }
     }
 
-    /// Takes the one out that was used the longest time ago, while together they take more than this.
-    pub(super) fn pop_above(&mut self, bytes_max: u64) -> Option<ContainerId> {
-        while self.bytes > bytes_max {
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    /// Takes the one out that was used the longest time ago.
+    pub(super) fn pop(&mut self) -> Option<ContainerId> {
+        loop {
             let (used, id) = self.uses.pop_front()?;
             if self.of.get(&id).is_some_and(|(last, _)| *last == used) {
                 self.gone(id);
                 return Some(id);
             }
         }
-        None
+    }
+
+    /// The same, while together they take more than this.
+    pub(super) fn pop_above(&mut self, bytes_max: u64) -> Option<ContainerId> {
+        if self.bytes > bytes_max { self.pop() } else { None }
     }
 }
 
