@@ -1,6 +1,7 @@
 //! The JS engine as a container has it (wasm, fuel on) against the same QuickJS sources compiled for this machine.
 
 use everturn::{ContainerId, Ipld, Limits, Settings};
+use rquickjs::allocator::RustAllocator;
 use rquickjs::{CatchResultExt, Context, Function, Runtime};
 
 use crate::Failure;
@@ -75,7 +76,7 @@ struct Native {
 
 impl Native {
     fn make() -> Result<Native, Failure> {
-        let runtime = Runtime::new()?;
+        let runtime = Runtime::new_with_alloc(RustAllocator)?;
         let context = Context::full(&runtime)?;
         let program = format!("{SCRIPTS}\nglobalThis.run = number => scripts[number]();");
         context.with(|ctx| ctx.eval::<(), _>(program).catch(&ctx).map_err(|error| error.to_string()))?;
