@@ -13,7 +13,8 @@ pub const RAW: u64 = 0x55;
 const SHA2_256: (u64, u8) = (0x12, 32);
 /// How an address of the usual form begins: CIDv1, dag-cbor or raw, sha2-256. 32 bytes of digest follow.
 pub(crate) const USUAL: [[u8; 4]; 2] = [[0x01, 0x71, 0x12, 0x20], [0x01, 0x55, 0x12, 0x20]];
-pub(crate) const USUAL_BYTES: usize = 36;
+/// The length of one.
+pub const USUAL_BYTES: usize = 36;
 
 /// The address of an encoded dag-cbor node.
 pub fn node_cid(encoded: &[u8]) -> Cid {
@@ -53,8 +54,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Cid, cid::Error> {
     }
 }
 
-/// Whether bytes are an address of the usual form.
-pub(crate) fn is_usual(bytes: &[u8]) -> bool {
+/// Whether bytes are an address of the usual form: CIDv1, dag-cbor or raw, sha2-256.
+pub fn is_usual(bytes: &[u8]) -> bool {
     bytes.len() == USUAL_BYTES && USUAL.iter().any(|head| bytes.starts_with(head))
 }
 

@@ -278,11 +278,12 @@ impl Builder {
         self.types.clone()
     }
 
-    /// Ticks between a send and its delivery.
+    /// Threads that run turns.
     pub(crate) fn threads(&self) -> NonZeroUsize {
         self.settings.threads()
     }
 
+    /// Ticks between a send and its delivery, one at least.
     pub(crate) fn lookahead(&self) -> Ticks {
         Ticks(self.settings.lookahead.0.max(1))
     }

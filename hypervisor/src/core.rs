@@ -455,7 +455,8 @@ impl Core {
         while self.hot.bytes() > WARM_BYTES && self.cools_one() {}
     }
 
-    /// Lets the container that was used the longest time ago give its savepoint bytes back; `false` if all are used too often.
+    /// Lets the container that was used the longest time ago give its savepoint bytes back; `false` if no more than [`HOT_MAX`]
+    /// have some.
     fn cools_one(&mut self) -> bool {
         if self.hot.len() <= HOT_MAX {
             return false;
@@ -467,7 +468,7 @@ impl Core {
         true
     }
 
-    /// A container was used, and stays in memory for now.
+    /// Notes that a container that stays in memory was used, and what it takes there.
     fn stays(&mut self, id: ContainerId) {
         let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
         if let Some(footprint) = footprint {

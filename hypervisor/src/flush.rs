@@ -10,7 +10,7 @@
 //! 2. Marks go with the batch that has the node that they asked for, and a child's node is written with its parent's or
 //!    before: a flush that was cut short is taken up where it was.
 //! 3. The path from the root is a list on the heap; no depth of owners exhausts a stack.
-//! 4. What is written is the same on any number of threads, and in the same order where one batch holds it.
+//! 4. Nodes are the same on any number of threads, and so is all else that is written, in whatever order and batches.
 
 mod node;
 mod shares;
@@ -72,9 +72,8 @@ pub(crate) fn state_root(
     }
     let mut flush = Flush::new(from, BATCH_BYTES);
     let mut path = vec![first];
-    let is_wide = |children| crew.pays_for(children);
     loop {
-        let reached = flush.go_on(&mut path, &is_wide)?;
+        let reached = flush.go_on(&mut path, Some(crew))?;
         let Some(last) = path.last_mut() else { return Err(no_such()) };
         match reached {
             Reached::Top => {
@@ -95,17 +94,14 @@ impl<'a> Flush<'a> {
         Flush { from, stage: Stage::new(from.store), batch: Batch::new(), bytes_max }
     }
 
-    /// Makes the nodes below the first of the path, children before their owners.
-    fn go_on(
-        &mut self,
-        path: &mut Vec<Stale>,
-        is_wide: &dyn Fn(usize) -> bool,
-    ) -> Result<Reached, HypervisorError> {
+    /// Makes the nodes below the first of the path, children before their owners; with a crew, up to a container with so many
+    /// that the crew may share them.
+    fn go_on(&mut self, path: &mut Vec<Stale>, crew: Option<&Crew>) -> Result<Reached, HypervisorError> {
         loop {
             let has_owner = path.len() > 1;
             let Some(stale) = path.last_mut() else { break };
             let owner = stale.id;
-            if is_wide(stale.open.len()) {
+            if crew.is_some_and(|crew| crew.pays_for(stale.open.len())) {
                 return Ok(Reached::Wide);
             }
             if let Some((child, name)) = stale.open.pop() {

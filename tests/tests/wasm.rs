@@ -93,6 +93,28 @@ fn memory_globals_and_segments_come_back_and_the_start_function_does_not() {
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
+/// Writes to its memory with the first message, not before.
+const QUIET: &str = r#"(module
+    (memory (export "memory") 1)
+    (func (export "everturn_message") (param i32)
+        (i32.store (i32.const 5000) (i32.add (i32.load (i32.const 5000)) (i32.const 1)))))"#;
+
+#[test]
+fn a_root_from_before_the_first_write_leaves_no_page_behind() {
+    let roots = std::cell::RefCell::new(Vec::new());
+    each_way(|world| {
+        let root = world.root(QUIET);
+        let mut own = vec![world.state_root(&root)];
+        for _ in 0..3 {
+            world.ask(&root, Ipld::Null);
+            own.push(world.state_root(&root));
+        }
+        assert_eq!(own.iter().collect::<std::collections::BTreeSet<_>>().len(), own.len(), "{own:?}");
+        roots.borrow_mut().push(own);
+    });
+    assert!(roots.into_inner().windows(2).all(|pair| pair[0] == pair[1]));
+}
+
 /// Does what its message says: 0 traps, 1 never ends, 2 recurses, 3 grows as far as it goes, 4 reads outside of its
 /// memory by a syscall, 5 answers twice, 6 answers what is no dag-cbor. All but 3, 5 and 6 write to memory and globals first.
 const FAILING: &str = r#"(module

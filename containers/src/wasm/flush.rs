@@ -31,7 +31,7 @@ pub(crate) fn heap_node(
     blocks: &mut dyn BlockWriter,
 ) -> Result<Vec<u8>, ExoError> {
     let flushed = rows::flushed(state)?;
-    let newer = Newer::read(state, flushed.as_ref().map(|flushed| flushed.journal))?;
+    let newer = Newer::read(state, flushed.as_ref().map_or(0, |flushed| flushed.journal))?;
     let base = match flushed {
         Some(flushed) => PageTree { root: flushed.tree, bytes: flushed.bytes },
         None => image_tree(program, blocks)?,
@@ -51,16 +51,18 @@ struct Newer {
 }
 
 impl Newer {
-    fn read(state: &dyn StateReader, since: Option<u64>) -> Result<Newer, ExoError> {
-        let is_newer = |number: u64| since.is_none_or(|since| number > since);
+    /// What came after the entry of this number; all, after 0: older builds gave that number to the first entry.
+    fn read(state: &dyn StateReader, since: u64) -> Result<Newer, ExoError> {
+        let is_newer = |number: u64| since == 0 || number > since;
         let consolidated = rows::consolidated(state, &is_newer)?;
-        let entries = match since {
-            Some(since) if consolidated.is_empty() => rows::entries_after(state, since)?,
+        let entries = if since > 0 && consolidated.is_empty() {
+            rows::entries_after(state, since)?
+        } else {
             // Of entries that are newer some may be gone: one does not know where they begin.
-            _ => rows::entries(state)?.into_iter().filter(|entry| is_newer(entry.number)).collect(),
+            rows::entries(state)?.into_iter().filter(|entry| is_newer(entry.number)).collect()
         };
         let numbers = entries.iter().map(|entry| entry.number).chain(consolidated.values().copied());
-        let newest = numbers.max().or(since).unwrap_or(0);
+        let newest = numbers.max().unwrap_or(since);
         Ok(Newer { consolidated: consolidated.into_keys().collect(), entries, newest })
     }
 
@@ -100,10 +102,8 @@ impl Newer {
         if self.consolidated.contains(&page) {
             *bytes = rows::page_row(state, page)?.as_deref().or(initial).copied().unwrap_or(ZERO_PAGE);
         }
-        for Entry { changes, .. } in &self.entries {
-            if let Ok(at) = changes.pages().binary_search_by_key(&page, |(page, _)| *page) {
-                changes.pages()[at].1.apply(initial, bytes);
-            }
+        for entry in &self.entries {
+            entry.apply(page, initial, bytes);
         }
         Ok(())
     }

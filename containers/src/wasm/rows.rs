@@ -68,7 +68,7 @@ pub(crate) struct Flushed {
     pub(crate) tree: Cid,
     /// The heap's size then, in bytes.
     pub(crate) bytes: u64,
-    /// The journal's number up to which it is current.
+    /// The journal's number up to which it is current; 0 before its first entry.
     pub(crate) journal: u64,
 }
 
@@ -177,9 +177,7 @@ impl PageSource for Committed<'_> {
         *into = row.as_deref().or_else(|| self.image.page(page)).copied().unwrap_or(ZERO_PAGE);
         if in_journal {
             for entry in self.journal.read(self.state)? {
-                if let Ok(at) = entry.changes.pages().binary_search_by_key(&page, |(page, _)| *page) {
-                    entry.changes.pages()[at].1.apply(self.image.page(page), into);
-                }
+                entry.apply(page, self.image.page(page), into);
             }
         }
         Ok(Sourced::Found)
@@ -187,9 +185,10 @@ impl PageSource for Committed<'_> {
 }
 
 /// The writing side: what of a heap's state is in the store, and where the journal stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rows {
     written: Option<Header>,
+    /// The number of the next journal entry. The first is 1: a flush before it says 0.
     next: u64,
     pub(crate) journal: Journal,
     /// The journal number at which the row of each page was written last, and one, by page.
@@ -221,16 +220,23 @@ pub(crate) fn engine(error: impl std::error::Error + Send + Sync + 'static) -> E
     ExoError::Engine { container: "on the wasm engine".into(), source: Box::new(error) }
 }
 
+impl Default for Rows {
+    fn default() -> Self {
+        Rows { written: None, next: 1, journal: Journal::default(), consolidated: Vec::new() }
+    }
+}
+
 impl Rows {
     /// Reads a container's state into a fresh heap.
     pub(crate) fn load(state: &dyn StateReader, heap: &mut Heap) -> Result<Rows, ExoError> {
         let header = header(state)?;
         let journal = Journal::of(entries(state)?, header.bytes)?;
-        let flushed = flushed(state)?.map_or(0, |flushed| flushed.journal + 1);
+        let flushed = flushed(state)?.map(|flushed| flushed.journal);
         let numbers = consolidated(state, &|_| true)?;
-        let oldest = numbers.values().max().map_or(0, |number| number + 1).max(flushed);
-        let next = journal.newest().map_or(oldest, |number| number + 1);
-        let mut rows = Rows { written: Some(header.clone()), next, journal, consolidated: Vec::new() };
+        let newest = journal.newest().max(numbers.values().max().copied()).max(flushed).unwrap_or(0);
+        let next =
+            newest.checked_add(1).ok_or_else(|| damaged("the number of a journal entry is too large"))?;
+        let mut rows = Rows { written: Some(header.clone()), next, journal, ..Rows::default() };
         for (page, number) in numbers {
             if page.offset() >= header.bytes.min(HEAP_BYTES_MOST) {
                 return Err(damaged("a consolidated page lies behind the heap's end").into());

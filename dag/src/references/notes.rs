@@ -2,8 +2,8 @@
 //! batch is settled.
 
 use super::leans::beyond;
-use super::{Address, HOLD, blocks, key};
-use crate::{Batch, Cid, Space, StoreError, address};
+use super::{Address, HOLD, blocks, hold, key};
+use crate::{Batch, Cid, StoreError, address};
 
 /// Notes of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,12 +21,11 @@ impl Notes {
     }
 }
 
-/// As [`hold`](super::hold), of a name of which one knows what it holds.
+/// As [`hold`], of a name of which one knows what it holds.
 pub fn hold_in_place_of(batch: &mut Batch, name: &[u8], before: Option<&Cid>, cid: &Cid) {
-    let row = key(HOLD, name);
     let before = before.map(|before| Address::new(&address::to_bytes(before)));
-    batch.notes_mut().held.push((Address::new(&row), before));
-    batch.put(Space::References, row, address::to_bytes(cid));
+    batch.notes_mut().held.push((Address::new(&key(HOLD, name)), before));
+    hold(batch, name, cid);
 }
 
 /// What a block has in place of what the one before it had. Whoever makes the block has both at hand; looked for later, the one

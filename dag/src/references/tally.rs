@@ -148,10 +148,14 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Says how an offered block differs from what it takes the place of.
+    /// Says how an offered block differs from what it takes the place of. Where several say so of an equal block, the least base
+    /// counts, whichever comes first.
     pub(super) fn differs(&mut self, new: &Address, difference: Difference) {
-        if let Some(number) = self.index.get(new) {
-            self.known[*number].earlier = Earlier::Compared(Box::new(difference));
+        let Some(number) = self.index.get(new) else { return };
+        let earlier = &mut self.known[*number].earlier;
+        match earlier {
+            Earlier::Compared(known) if known.base <= difference.base => {}
+            _ => *earlier = Earlier::Compared(Box::new(difference)),
         }
     }
 

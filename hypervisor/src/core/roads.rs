@@ -242,6 +242,7 @@ impl Core {
         self.open.touched.remove(&id);
         self.newest.remove(&id);
         self.residents.gone(id);
+        self.hot.gone(id);
         self.alarms.note(id, None);
         self.open.deleted.push(id);
         if !self.is_led_to(id, exo.record().holder) {

@@ -48,9 +48,9 @@ pub(super) fn make<'a>(
         });
     }
     while !go_on(crew, &mut shares)? {
-        for share in shares.iter_mut().filter(|share| share.flush.bytes() > 0) {
-            write(share.flush.take())?;
-        }
+        let mut made = Batch::new();
+        shares.iter_mut().for_each(|share| made.append(share.flush.take()));
+        write(made)?;
     }
     for Share { flush: mut share, path, .. } in shares {
         path.into_iter().for_each(|mut stale| owner.children.append(&mut stale.children));
@@ -64,7 +64,7 @@ fn go_on(crew: &Crew, shares: &mut [Share<'_>]) -> Result<bool, HypervisorError>
     let made = AtomicUsize::new(0);
     crew.each(shares, |share| {
         if !share.is_done() && made.load(Ordering::Relaxed) < BATCH_BYTES {
-            share.reached = share.flush.go_on(&mut share.path, &|_| false);
+            share.reached = share.flush.go_on(&mut share.path, None);
             made.fetch_add(share.flush.bytes(), Ordering::Relaxed);
         }
     });

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use everturn_dag::StoreError;
 use everturn_exo_interface::StateReader;
-use everturn_heap::{Changes, PageIndex};
+use everturn_heap::{Changes, Page, PageIndex};
 
 use super::{HEAP_BYTES_MOST, JOURNAL, damaged, numbered_key, parse_number};
 
@@ -25,6 +25,14 @@ impl Entry {
     fn decode(number: u64, value: &[u8]) -> Result<Entry, StoreError> {
         let changes = Changes::decode(value).map_err(|_| unreadable())?;
         Ok(Entry { number, changes, bytes: value.len() })
+    }
+
+    /// Makes its changes of a page, if it has any, to what the page was before it. `initial` is the image's page.
+    pub(crate) fn apply(&self, page: PageIndex, initial: Option<&Page>, into: &mut Page) {
+        let pages = self.changes.pages();
+        if let Ok(at) = pages.binary_search_by_key(&page, |(page, _)| *page) {
+            pages[at].1.apply(initial, into);
+        }
     }
 }
 

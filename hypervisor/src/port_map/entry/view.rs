@@ -7,9 +7,6 @@ use everturn_port_manager::ContainerId;
 
 /// A link up to its address: tag 42, 37 bytes, the multibase zero.
 const LINK_HEAD: [u8; 5] = [0xd8, 0x2a, 0x58, 0x25, 0x00];
-/// How an address of the usual form begins: CIDv1, dag-cbor or raw, sha2-256. 32 bytes of digest follow.
-const USUAL: [[u8; 4]; 2] = [[0x01, 0x71, 0x12, 0x20], [0x01, 0x55, 0x12, 0x20]];
-const ADDRESS_BYTES: usize = 36;
 const NULL: u8 = 0xf6;
 
 /// The parts of a port that leads to a container.
@@ -59,8 +56,8 @@ impl<'a> View<'a> {
 /// The address that a link to one of the usual form has, and what follows it.
 fn link(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let inside = bytes.strip_prefix(&LINK_HEAD)?;
-    let (address, rest) = inside.split_at_checked(ADDRESS_BYTES)?;
-    USUAL.iter().any(|usual| address.starts_with(usual)).then_some((address, rest))
+    let (address, rest) = inside.split_at_checked(address::USUAL_BYTES)?;
+    address::is_usual(address).then_some((address, rest))
 }
 
 /// A text of up to 255 bytes, and what follows it.
