@@ -68,7 +68,10 @@ pub struct Incoming<'a> {
 impl Incoming<'_> {
     /// The data, decoded; the hypervisor has validated them, so null stands for the impossible.
     pub fn data(&self) -> Ipld {
-        everturn_dag::node::decode(self.bytes).unwrap_or(Ipld::Null)
+        match everturn_dag::node::integer(self.bytes) {
+            Some(number) => Ipld::Integer(number),
+            None => everturn_dag::node::decode(self.bytes).unwrap_or(Ipld::Null),
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod query;
 mod record;
+mod span;
 mod stepped;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -20,37 +21,16 @@ use everturn_port_manager::{
 
 pub use query::{Asked, LedOn};
 pub use record::RuntimeRecord;
+pub use span::Policy;
+use span::Since;
 use stepped::within;
 pub use stepped::{Done, Life, Stepped};
 
-use crate::turn::{Closed, Emptied, Facts, Record, Target, again, live_reusing, live_unkept};
+use crate::turn::{Closed, Emptied, Facts, Hands, Target, live_reusing, live_unkept};
 use crate::{
     Container, ContainerType, Effect, Exception, ExceptionKind, ExoError, Input, Outside, OwnLimits,
     StateWriter, TimerId, Timers, Turn, TypeContext, Verdict,
 };
-
-/// When savepoints are taken. Never part of an outcome, only of its cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
-    /// Turns between savepoints; `None` adapts to how often the container throws.
-    pub savepoint_turns: Option<u32>,
-}
-
-/// What going back may cost at most, in fuel of turns to run again (about 10 ms).
-const SPAN_FUEL_MAX: u64 = 40_000_000;
-/// What the records of a span may take, in bytes.
-const SPAN_BYTES_MAX: usize = 1 << 20;
-
-/// Records of whose memory is kept for those to come, at most.
-const SPARE_MAX: usize = 16;
-
-/// A turn that was done, kept until the next savepoint.
-#[derive(Debug)]
-struct Since {
-    input: Input,
-    facts: Facts,
-    record: Record,
-}
 
 /// A container with its ports, ticks and turns.
 pub struct ExoInterface {
@@ -60,6 +40,8 @@ pub struct ExoInterface {
     since: Vec<Since>,
     /// Memory of records before, for those to come.
     spare: Vec<Emptied>,
+    /// Memory for the handles of the next turn.
+    hands: Hands,
     since_fuel: u64,
     since_bytes: usize,
     span_turns: u32,
@@ -133,6 +115,7 @@ impl ExoInterface {
             container: None,
             since: Vec::new(),
             spare: Vec::new(),
+            hands: Hands::default(),
             since_fuel: 0,
             since_bytes: 0,
             span_turns: u32::MAX,
@@ -232,7 +215,11 @@ impl ExoInterface {
     ///
     /// # Errors
     /// If the host fails.
-    pub fn step(&mut self, around: &Surroundings<'_>, hand: &mut Loose) -> Result<Option<Stepped>, ExoError> {
+    pub fn step(
+        &mut self,
+        around: &Surroundings<'_>,
+        hand: &mut Loose,
+    ) -> Result<Option<Box<Stepped>>, ExoError> {
         let Some(window_end) = self.record.ports.next().map(|head| around.window_end(head.at)) else {
             return Ok(None);
         };
@@ -281,7 +268,7 @@ impl ExoInterface {
         hand: &mut Loose,
         mut source: Source,
         delivery: &Arc<Delivery>,
-    ) -> Result<Stepped, ExoError> {
+    ) -> Result<Box<Stepped>, ExoError> {
         let mut forgot = None;
         if let Source::Notice(child) = source {
             // The child is gone; the container is told under which name it knew it.
@@ -292,8 +279,9 @@ impl ExoInterface {
                 forgot = Some(child);
             }
         }
-        let stepped = self.run_awake(around, hand, source, delivery)?;
-        Ok(Stepped { forgot, ..stepped })
+        let mut stepped = self.run_awake(around, hand, source, delivery)?;
+        stepped.forgot = forgot;
+        Ok(stepped)
     }
 
     fn run_awake(
@@ -302,7 +290,7 @@ impl ExoInterface {
         hand: &mut Loose,
         source: Source,
         delivery: &Arc<Delivery>,
-    ) -> Result<Stepped, ExoError> {
+    ) -> Result<Box<Stepped>, ExoError> {
         match self.wake(around)? {
             Ok(()) => {
                 let limits = around.context.limits;
@@ -327,7 +315,7 @@ impl ExoInterface {
     ///
     /// # Errors
     /// If the host fails.
-    pub fn collect(&mut self, around: &Surroundings<'_>) -> Result<Option<Stepped>, ExoError> {
+    pub fn collect(&mut self, around: &Surroundings<'_>) -> Result<Option<Box<Stepped>>, ExoError> {
         let Some(container) = &mut self.container else { return Ok(None) };
         if !container.due() {
             return Ok(None);
@@ -379,6 +367,7 @@ impl ExoInterface {
             container.settled();
         }
         self.spare = Vec::new();
+        self.hands = Hands::default();
     }
 
     /// What the container has to write that it had not when it was last asked.
@@ -409,16 +398,18 @@ impl ExoInterface {
         hand: &mut Loose,
         input: Input,
         fuel: u64,
-    ) -> Result<Stepped, ExoError> {
+    ) -> Result<Box<Stepped>, ExoError> {
         let facts = self.facts(around, &input, fuel);
         // A turn that a savepoint follows is never run again.
         let alone = around.policy.savepoint_turns.unwrap_or_else(|| self.longest_span_turns()) <= 1;
         let mode = if alone { live_unkept() } else { live_reusing(self.spare.pop()) };
         let mut turn = Turn::open(facts, self.record.ports.clone(), input.message(), mode);
         turn.set_gauges(&self.upward, hand);
+        turn.reuse(&mut self.hands);
         turn.set_outside(around.outside);
-        let (verdict, closed) = self.drive(turn, &input)?;
-        let Closed { bindings, effects, burnt, outbox_bytes, mode, .. } = closed;
+        let verdict = self.drive(&mut turn, &input)?;
+        let Closed { bindings, effects, burnt, outbox_bytes, hands, mode } = turn.close();
+        self.hands = hands;
         let drawn = mode.drawn();
         let mut stepped = match within(fuel, burnt, verdict) {
             Verdict::Done => {
@@ -460,90 +451,17 @@ impl ExoInterface {
         }
     }
 
-    fn drive(&mut self, mut turn: Turn, input: &Input) -> Result<(Verdict, Closed), ExoError> {
+    fn drive(&mut self, turn: &mut Turn, input: &Input) -> Result<Verdict, ExoError> {
         let id = self.id;
         let container = self.container.as_mut().ok_or_else(|| ExoError::Engine {
             container: id.to_string(),
             source: "it is not in memory".into(),
         })?;
-        let verdict = container.run(&mut turn, input)?;
-        let closed = turn.close();
-        match closed.failure {
+        let verdict = container.run(turn, input)?;
+        match turn.failure() {
             Some(what) => Err(ExoError::Entropy { container: id.to_string(), what }),
-            None => Ok((verdict, closed)),
+            None => Ok(verdict),
         }
-    }
-
-    fn note(&mut self, around: &Surroundings<'_>, since: Since, burnt: Ticks) -> Result<(), ExoError> {
-        self.since_fuel = self.since_fuel.saturating_add(burnt.0);
-        self.since_bytes +=
-            since.record.bytes() + since.input.message().map_or(0, |message| message.data.len());
-        self.since.push(since);
-        self.calm_turns = self.calm_turns.saturating_add(1);
-        let longest = self.longest_span_turns();
-        self.span_turns = self.span_turns.min(longest);
-        if self.calm_turns >= self.span_turns.saturating_mul(4) {
-            self.span_turns = self.span_turns.saturating_mul(2).min(longest);
-            self.calm_turns = 0;
-        }
-        let span_turns = around.policy.savepoint_turns.unwrap_or(self.span_turns);
-        let long = self.since.len() >= span_turns as usize;
-        let dear = self.since_fuel >= SPAN_FUEL_MAX || self.since_bytes >= SPAN_BYTES_MAX;
-        let adaptive = around.policy.savepoint_turns.is_none();
-        if long || (adaptive && dear) { self.savepoint(around) } else { Ok(()) }
-    }
-
-    fn savepoint(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
-        if let Some(container) = &mut self.container {
-            container.savepoint(around.context.state)?;
-        }
-        if !self.since.is_empty() {
-            let room = SPARE_MAX.saturating_sub(self.spare.len());
-            self.spare.extend(self.since.drain(..).filter_map(|since| since.record.emptied()).take(room));
-        }
-        self.since_fuel = 0;
-        self.since_bytes = 0;
-        Ok(())
-    }
-
-    /// After a turn that failed: returns to the end of the last one that was done.
-    fn go_back(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
-        self.take_back(around)?;
-        if !self.since.is_empty() {
-            self.savepoint(around)?;
-        }
-        self.span_turns = (self.span_turns.min(self.longest_span_turns()) / 4).max(1);
-        self.calm_turns = 0;
-        Ok(())
-    }
-
-    fn longest_span_turns(&self) -> u32 {
-        self.container.as_ref().map_or(1, |container| container.span_turns_max())
-    }
-
-    /// Makes the container what it was at the end of the last turn that was done.
-    fn take_back(&mut self, around: &Surroundings<'_>) -> Result<(), ExoError> {
-        if let Some(container) = &mut self.container {
-            container.rollback(around.context.state)?;
-        }
-        let mut since = std::mem::take(&mut self.since);
-        let no_ports = Arc::default();
-        for Since { input, facts, record } in &mut since {
-            let ports = Arc::clone(&no_ports);
-            let turn = Turn::open(*facts, ports, input.message(), again(std::mem::take(record)));
-            let (verdict, closed) = self.drive(turn, input)?;
-            let (was, diverged) = closed.mode.read();
-            *record = was;
-            let diverged = match verdict {
-                Verdict::Done => diverged,
-                Verdict::Exception(exception) => Some(format!("it failed: {exception}")),
-            };
-            if let Some(what) = diverged {
-                return Err(ExoError::Diverged { container: self.id.to_string(), what });
-            }
-        }
-        self.since = since;
-        Ok(())
     }
 
     /// Binds and unbinds what the turn did. What it made is loose first.
@@ -559,20 +477,20 @@ impl ExoInterface {
         self.ports_mut().apply(bindings, hand, stepped.ticks.after(lookahead));
     }
 
-    fn done(&mut self, done: Done, burnt: Ticks, turn_cost: Ticks) -> Stepped {
+    fn done(&mut self, done: Done, burnt: Ticks, turn_cost: Ticks) -> Box<Stepped> {
         self.ended(Ok(done), burnt, turn_cost)
     }
 
-    fn discarded(&mut self, exception: Exception, burnt: Ticks, turn_cost: Ticks) -> Stepped {
+    fn discarded(&mut self, exception: Exception, burnt: Ticks, turn_cost: Ticks) -> Box<Stepped> {
         self.ended(Err(exception), burnt, turn_cost)
     }
 
-    fn ended(&mut self, outcome: Result<Done, Exception>, burnt: Ticks, turn_cost: Ticks) -> Stepped {
+    fn ended(&mut self, outcome: Result<Done, Exception>, burnt: Ticks, turn_cost: Ticks) -> Box<Stepped> {
         let burnt = burnt.max(turn_cost);
         self.record.ticks = self.record.ticks.after(burnt);
         self.record.burnt = self.record.burnt.saturating_add(burnt.0);
         let (ticks, date_ms) = (self.record.ticks, self.record.date_ms);
-        Stepped {
+        Box::new(Stepped {
             taken: None,
             source: None,
             back: None,
@@ -584,7 +502,7 @@ impl ExoInterface {
             life: Life::GoesOn,
             forgot: None,
             drawn: Vec::new(),
-        }
+        })
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod effect;
 mod entropy;
+mod held;
 mod later;
 mod record;
 mod reply;
@@ -23,9 +24,11 @@ use everturn_port_manager::{
 };
 
 pub use effect::{Creation, Effect, Effects, Gauges, LogLevel, Minted, Sending, Target};
+pub(crate) use held::Hands;
 pub(crate) use record::{Answer, Emptied, Record};
 
 use crate::{Exception, Limit, Limits, Outside, OwnLimits, Refusal, TimerId};
+use held::Held;
 use record::{Call, Mode};
 
 /// A turn-scoped number for a port.
@@ -39,17 +42,6 @@ pub enum Verdict {
     Done,
     /// By an exception; nothing of it happens.
     Exception(Exception),
-}
-
-/// What stands behind a handle.
-#[derive(Clone, Debug, PartialEq)]
-enum Held {
-    Parent,
-    Bound(PortName),
-    Loose(PortRef),
-    /// The way back to a host that waits for the answer, as long as the turn does nothing with it.
-    Host,
-    Gone,
 }
 
 /// Facts of the receiver that a turn may read.
@@ -97,6 +89,7 @@ pub struct Turn {
 }
 
 impl Turn {
+    #[inline]
     pub(crate) fn open(facts: Facts, ports: Arc<PortManager>, message: Option<&Message>, mode: Mode) -> Turn {
         let came = message.map_or(&[][..], |message| &message.ports);
         let bindings = Bindings { nonce: ports.nonce(), changed: BTreeMap::new() };
@@ -146,22 +139,28 @@ impl Turn {
         self.outside.as_ref().map(|outside| &outside.interrupt)
     }
 
+    /// How the source of random bytes failed, if it did.
+    pub(crate) fn failure(&mut self) -> Option<String> {
+        self.drawn.failure.take()
+    }
+
     /// Closes the turn: what it recorded, its effects and its bindings. The answer goes through the
     /// reply port, if that is still in hand. Loose ports that are still in hand then become deletions.
+    #[inline]
     pub(crate) fn close(mut self) -> Closed {
         let at = self.now();
         self.send_answer(at);
-        for held in std::mem::take(&mut self.held) {
+        for held in self.held.drain(..) {
             if let Held::Loose(port) = held {
                 self.effects.push(Effect::Delete { port, at });
             }
         }
         Closed {
+            hands: Hands::emptied(self.held),
             bindings: self.bindings,
             effects: self.effects,
             burnt: Ticks(self.burnt),
             outbox_bytes: self.outbox_bytes,
-            failure: self.drawn.failure,
             mode: self.mode,
         }
     }
@@ -451,19 +450,6 @@ impl Turn {
         self.outbox_bytes += bytes as u64;
     }
 
-    fn hold(&mut self, held: Held) -> Handle {
-        self.held.push(held);
-        Handle(self.held.len() as u32 - 1)
-    }
-
-    fn loose(&self, port: Handle) -> Result<PortRef, Refusal> {
-        match self.held.get(port.0 as usize) {
-            Some(Held::Loose(reference)) => Ok(reference.clone()),
-            Some(Held::Bound(_) | Held::Parent) => Err(Refusal::PortBound),
-            Some(Held::Gone | Held::Host) | None => Err(Refusal::InvalidPort),
-        }
-    }
-
     fn bound_at(&self, name: &str) -> Option<(&PortName, &PortRef)> {
         match self.bindings.changed.get_key_value(name) {
             Some((name, change)) => Some((name, change.as_ref()?)),
@@ -544,8 +530,7 @@ pub(crate) struct Closed {
     pub(crate) effects: Effects,
     pub(crate) burnt: Ticks,
     pub(crate) outbox_bytes: u64,
-    /// How the source of random bytes failed.
-    pub(crate) failure: Option<String>,
+    pub(crate) hands: Hands,
     pub(crate) mode: Mode,
 }
 

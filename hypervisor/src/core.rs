@@ -143,7 +143,8 @@ pub(crate) struct Core {
     allowance: Option<Allowance>,
     open: Open,
     /// Kept for its memory.
-    steps: Vec<Stepped>,
+    #[allow(clippy::vec_box, reason = "they come boxed, for they are handed on often")]
+    steps: Vec<Box<Stepped>>,
     commits: SyncSender<Commit>,
     in_flight: u64,
     cut: u64,

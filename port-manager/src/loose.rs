@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Delivery, Gauge, Port, PortId};
+use crate::{Delivery, Gauge, Port, PortId, Queue};
 
 /// Loose ports by id, and which of them changed since that was last asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,15 +31,11 @@ impl Loose {
         self.ports.get(&id)
     }
 
-    /// Lets a message wait in a port, if that is loose; gives it back if not.
-    ///
-    /// # Errors
-    /// The delivery itself.
-    pub fn push(&mut self, id: PortId, delivery: Delivery) -> Result<(), Box<Delivery>> {
-        let Some(port) = self.ports.get_mut(&id) else { return Err(Box::new(delivery)) };
+    /// The queue of a port, if that is loose, for a message to wait in it.
+    pub fn queue_mut(&mut self, id: PortId) -> Option<&mut Queue> {
+        let port = self.ports.get_mut(&id)?;
         self.changed.insert(id);
-        port.queue.push(delivery);
-        Ok(())
+        Some(&mut port.queue)
     }
 
     /// Moves the ports of a message from `other` to here.

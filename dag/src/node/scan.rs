@@ -23,6 +23,28 @@ pub(super) fn value<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Res
     scan.end()
 }
 
+/// The integer that these bytes are, strictly, and nothing else.
+#[inline]
+pub(super) fn integer(bytes: &[u8]) -> Option<i128> {
+    let (head, rest) = bytes.split_first()?;
+    let (major, short) = (head >> 5, head & 0x1f);
+    if major > NEGATIVE {
+        return None;
+    }
+    let argument = match (short, rest) {
+        (0..=23, []) => u64::from(short),
+        (24, [byte @ 24..=0xff]) => u64::from(*byte),
+        (25, [high @ 1..=0xff, low]) => u64::from(u16::from_be_bytes([*high, *low])),
+        (26, _) => u64::from(u32::from_be_bytes(rest.try_into().ok()?)),
+        (27, _) => u64::from_be_bytes(rest.try_into().ok()?),
+        _ => return None,
+    };
+    if (short == 26 && argument >> 16 == 0) || (short == 27 && argument >> 32 == 0) {
+        return None;
+    }
+    Some(if major == UNSIGNED { argument.into() } else { -1 - i128::from(argument) })
+}
+
 /// Scans one map; `visit` sees each of its own keys, and the bytes of its value.
 pub(super) fn map<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a str, &'a [u8])) -> Result<(), NodeError> {
     let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };

@@ -170,6 +170,27 @@ fn ipld() -> impl Strategy<Value = Ipld> {
 fn agree(bytes: &[u8]) {
     assert_eq!(validate(bytes).is_ok(), round_trips(bytes), "{bytes:02x?}");
     assert_eq!(validate(bytes).is_ok(), decode::<Ipld>(bytes).is_ok(), "{bytes:02x?}");
+    let number = match decode(bytes) {
+        Ok(Ipld::Integer(number)) => Some(number),
+        _ => None,
+    };
+    assert_eq!(integer(bytes), number, "{bytes:02x?}");
+}
+
+#[test]
+fn an_integer_is_read_in_its_least_form_alone() {
+    for number in [0, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX] {
+        for major in [0, 1] {
+            for (short, bytes) in [(24, 1), (25, 2), (26, 4), (27, 8)] {
+                let form = [&[major << 5 | short][..], &number.to_be_bytes()[8 - bytes..]].concat();
+                agree(&form);
+                agree(&form[..bytes]);
+                agree(&[&form[..], &[0]].concat());
+            }
+            let number = if major == 0 { number.into() } else { -1 - i128::from(number) };
+            assert_eq!(integer(&encode(&Ipld::Integer(number)).unwrap()), Some(number));
+        }
+    }
 }
 
 proptest! {

@@ -70,9 +70,9 @@ impl ExoInterface {
         facts.date_ms = facts.date_ms.max(date_ms);
         let mut turn = Turn::open(facts, self.record.ports.clone(), None, question());
         turn.set_outside(around.outside);
-        let (verdict, closed) = self.drive(turn, &input)?;
+        let verdict = self.drive(&mut turn, &input)?;
+        let Closed { mut effects, burnt, .. } = turn.close();
         self.take_back(around)?;
-        let Closed { mut effects, burnt, .. } = closed;
         let answer = match (within(fuel, burnt, verdict), effects.answer.take()) {
             (Verdict::Exception(exception), _) => Some(Err(exception)),
             (Verdict::Done, Some(answer)) => Some(Ok(answer)),
@@ -111,11 +111,12 @@ impl ExoInterface {
         }
         let input = Input::Complete(text.into());
         let facts = self.facts(around, &input, around.context.limits.turn_fuel);
-        let turn = Turn::open(facts, self.record.ports.clone(), None, live());
-        let (verdict, closed) = self.drive(turn, &input)?;
-        closed.effects.give_back();
+        let mut turn = Turn::open(facts, self.record.ports.clone(), None, live());
+        let verdict = self.drive(&mut turn, &input)?;
+        let Closed { effects, .. } = turn.close();
+        effects.give_back();
         self.take_back(around)?;
-        let answer = closed.effects.answer.filter(|_| verdict == Verdict::Done);
+        let answer = effects.answer.filter(|_| verdict == Verdict::Done);
         let names = answer.and_then(|answer| everturn_dag::node::decode(&answer).ok());
         Ok(names.unwrap_or_default())
     }

@@ -172,6 +172,10 @@ pub struct Effects {
 
 impl Effects {
     pub(super) fn push(&mut self, effect: Effect) {
+        if self.list.capacity() == 0 {
+            // Most turns have one.
+            self.list.reserve_exact(1);
+        }
         self.list.push(effect);
     }
 

@@ -49,7 +49,11 @@ impl Core {
         }
     }
 
-    pub(super) fn carry_out(&mut self, id: ContainerId, mut stepped: Stepped) -> Result<(), HypervisorError> {
+    pub(super) fn carry_out(
+        &mut self,
+        id: ContainerId,
+        mut stepped: Box<Stepped>,
+    ) -> Result<(), HypervisorError> {
         let (source, begun) = (stepped.source.take(), stepped.begun());
         let coming = || Some(Coming(source.as_ref()?, stepped.taken.as_ref()?.at));
         let _turn = span_of_turn(id, || begun, coming).entered();
@@ -57,7 +61,7 @@ impl Core {
         self.open.touched.insert(id);
         self.keep_turn(id, &mut stepped);
         let Stepped { taken, back, burnt, ticks, date_ms, unwritten_bytes, outcome, life, forgot, .. } =
-            stepped;
+            *stepped;
         if let Some(child) = forgot {
             keys::let_id_go(&mut self.open.batch, child);
         }

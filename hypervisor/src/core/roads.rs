@@ -95,16 +95,19 @@ impl Core {
     /// Lets a message come out of a port, wherever that is: bound, or in flight itself.
     pub(super) fn push_through(&mut self, port: PortId, delivery: Delivery) -> Arrival {
         let at = delivery.at;
-        let Err(delivery) = self.loose.push(port, delivery) else { return self.waits(at) };
+        if let Some(queue) = self.loose.queue_mut(port) {
+            queue.push(delivery);
+            return self.waits(at);
+        }
         let holder = match port.end {
             Some(_) => self.ends.get(&port).copied(),
             None => self.running.get(&port.of).and_then(|exo| exo.record().holder),
         };
         let Some(holder) = holder.filter(|holder| self.running.contains_key(holder)) else {
             self.hear(port, &delivery);
-            return self.lose(*delivery);
+            return self.lose(delivery);
         };
-        match self.change_waiting(holder, |ports| ports.push_port(port, *delivery)) {
+        match self.change_waiting(holder, |ports| ports.push_port(port, delivery)) {
             Some(Err(delivery)) => self.lose(*delivery),
             _ => self.waits(at),
         }

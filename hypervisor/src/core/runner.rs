@@ -47,11 +47,12 @@ impl Runner {
     }
 
     /// Runs the next turn of a container and the collection that it made due, in this order.
+    #[allow(clippy::vec_box, reason = "they come boxed, for they are handed on often")]
     pub(super) fn step(
         &self,
         exo: &mut ExoInterface,
         hand: &mut Loose,
-        steps: &mut Vec<Stepped>,
+        steps: &mut Vec<Box<Stepped>>,
     ) -> Result<(), HypervisorError> {
         let ticks = || exo.ports().next().map_or(exo.record().ticks, |head| exo.record().ticks.max(head.at));
         let coming = || exo.ports().next().map(|head| Coming(&head.source, head.at));

@@ -29,7 +29,7 @@ struct Job {
     hand: Loose,
     /// Delivery ticks below this one are run.
     end: Ticks,
-    steps: Vec<(Ticks, Stepped)>,
+    steps: Vec<(Ticks, Box<Stepped>)>,
 }
 
 /// Containers to run, and those that have run.
@@ -206,7 +206,7 @@ impl Core {
         Some(Job { exo, hand, end, steps: Vec::new() })
     }
 
-    fn put_job_back(&mut self, job: Job, steps: &mut Vec<(Ticks, ContainerId, Stepped)>) {
+    fn put_job_back(&mut self, job: Job, steps: &mut Vec<(Ticks, ContainerId, Box<Stepped>)>) {
         let id = job.exo.id();
         self.loose.append(job.hand);
         self.running.insert(id, job.exo);
@@ -216,7 +216,7 @@ impl Core {
     fn finish_window(
         &mut self,
         ids: Vec<ContainerId>,
-        steps: Vec<(Ticks, ContainerId, Stepped)>,
+        steps: Vec<(Ticks, ContainerId, Box<Stepped>)>,
     ) -> Result<(), HypervisorError> {
         // Where every port is must be known before anything is sent through one.
         for (_, id, stepped) in &steps {

@@ -89,7 +89,7 @@ fn binding_and_sending_commute() {
     };
     let loose = || Loose::from_iter([Port::new(PortRef::container(id(1), "t"))]);
     let (mut sent_first, mut hand) = (PortManager::default(), loose());
-    hand.push(port(1), delivery(4, 0, 1)).unwrap();
+    hand.queue_mut(port(1)).unwrap().push(delivery(4, 0, 1));
     bind(&mut sent_first, &mut hand);
     let (mut bound_first, mut hand) = (PortManager::default(), loose());
     bind(&mut bound_first, &mut hand);
