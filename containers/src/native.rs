@@ -18,7 +18,7 @@ use everturn_port_manager::{Delivery, Kind, Source};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use saved::{STATE, check_saved, fields_of, saved, state_of, unreadable};
+use saved::{STATE, check_saved, fields_of_saved, saved, state_of, unreadable};
 
 /// When a container's state is looked at, whether it can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl<T: Native> ContainerType for NativeType<T> {
         _: &mut dyn BlockWriter,
     ) -> Result<Fields, ExoError> {
         let bytes = saved(reader)?;
-        let fields = fields_of(&bytes)?.into_iter();
+        let fields = fields_of_saved(&bytes)?.into_iter();
         Ok(fields.map(|(name, value)| (name.to_owned(), value.to_vec())).collect())
     }
 

@@ -15,4 +15,5 @@ pub use cid::Cid;
 pub use cid::multibase::Base;
 pub use ipld_core::ipld::Ipld;
 pub use node::NodeError;
+pub use small::SmallBytes;
 pub use store::{Backend, Batch, Change, DiskStore, MemoryStore, Reader, Space, Store, StoreError};

@@ -22,7 +22,7 @@ use serde_ipld_dagcbor::ser::{BufWriter, Serializer};
 
 use crate::Cid;
 
-pub use compose::{Composer, entries, entries_of_valid, items, map_of, order};
+pub use compose::{Composer, entries, entries_of_valid, items, map_of, order, visit_valid};
 
 /// Lists and maps that may lie in one another. A value embedded in another node counts with the levels around it, so
 /// what comes from a guest is better embedded as bytes. The limit stays below that of `serde_ipld_dagcbor` (256
@@ -72,6 +72,16 @@ pub fn validate(bytes: &[u8]) -> Result<(), NodeError> {
 /// this reads it in a tenth of the time that [`decode`] takes.
 pub fn integer(bytes: &[u8]) -> Option<i128> {
     scan::integer(bytes)
+}
+
+/// The text that bytes are as a node; `None` if they are anything else.
+pub fn text(bytes: &[u8]) -> Option<&str> {
+    scan::lone_text(bytes)
+}
+
+/// The bytes that bytes are as a node; `None` if they are anything else.
+pub fn bytes(bytes: &[u8]) -> Option<&[u8]> {
+    scan::lone_bytes(bytes)
 }
 
 /// The links of a node, each once.

@@ -157,19 +157,27 @@ impl References {
         unreferenced: Unreferenced,
         blocks_max: usize,
     ) -> Result<Batch, StoreError> {
-        let is_block = |change: &&Change| matches!(change, Change::Put { space: Space::Blocks, .. });
-        let blocks = batch.changes().iter().filter(is_block).count();
+        let (mut blocks, mut rows) = (0, 0);
+        for change in batch.changes() {
+            match change {
+                Change::Put { space: Space::Blocks, .. } => blocks += 1,
+                Change::Put { space: Space::References, .. }
+                | Change::Delete { space: Space::References, .. } => rows += 1,
+                _ => {}
+            }
+        }
         let mut tally = Tally::new(reader, self.may_have_doomed, blocks);
-        let mut settled = Batch::new();
-        let mut holds: Vec<(Address, Option<Vec<u8>>)> = Vec::new();
+        // Of a block that takes the place of another mostly a count changes as well.
+        let mut settled = Batch::with_capacity(batch.changes().len() + blocks);
+        let mut holds: Vec<(Address, Option<Vec<u8>>)> = Vec::with_capacity(rows);
         let (changes, notes) = batch.into_parts();
         for change in changes {
             match change {
-                Change::Put { space: Space::Blocks, key, value } => tally.offer(&key, value),
+                Change::Put { space: Space::Blocks, key, value } => tally.offer(key, value),
                 Change::Put { space: Space::References, key, value } => {
-                    holds.push((Address::new(&key), Some(value)));
+                    holds.push((key, Some(value)));
                 }
-                Change::Delete { space: Space::References, key } => holds.push((Address::new(&key), None)),
+                Change::Delete { space: Space::References, key } => holds.push((key, None)),
                 other => settled.push(other),
             }
         }
@@ -179,13 +187,14 @@ impl References {
         let held: FxHashMap<Address, Option<Address>> = notes.held.into_iter().collect();
         // In the order of their keys; of one key the last counts.
         holds.sort_by(|(left, _), (right, _)| left.cmp(right));
-        let mut released = Vec::new();
-        for (at, (row, after)) in holds.iter().enumerate() {
-            if holds.get(at + 1).is_some_and(|(next, _)| next == row) {
+        let mut released = Vec::with_capacity(holds.len());
+        let mut holds = holds.into_iter().peekable();
+        while let Some((row, after)) = holds.next() {
+            if holds.peek().is_some_and(|(next, _)| *next == row) {
                 continue;
             }
             let stored;
-            let before = match held.get(row) {
+            let before = match held.get(&row) {
                 Some(before) => before.as_ref().map(Address::as_bytes),
                 None => {
                     stored = reader.get(Space::References, row.as_bytes())?;
@@ -201,10 +210,10 @@ impl References {
                 released.extend(was);
             }
             match after {
-                Some(value) if before != Some(value) => {
-                    settled.put(Space::References, row.as_bytes(), value.as_slice());
+                Some(value) if before != Some(&value) => {
+                    settled.put(Space::References, row.as_bytes(), value)
                 }
-                None if before.is_some() => settled.delete(Space::References, row.as_bytes()),
+                None if before.is_some() => settled.delete(Space::References, row),
                 _ => {}
             }
         }
@@ -251,11 +260,8 @@ fn doomed(reader: &dyn Reader, most: usize) -> Result<Vec<Address>, StoreError> 
     doomed.into_iter().collect()
 }
 
-fn key(kind: u8, name: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + name.len());
-    key.push(kind);
-    key.extend_from_slice(name);
-    key
+fn key(kind: u8, name: &[u8]) -> Address {
+    Address::joined(&[&[kind], name])
 }
 
 /// Bytes of which it is looked whether they are an address.

@@ -60,6 +60,7 @@ use std::fmt;
 pub use disk::{Backend, DiskStore};
 pub use memory::MemoryStore;
 
+use crate::SmallBytes;
 use crate::references::Notes;
 
 /// The longest key that a store on disk takes, in bytes.
@@ -120,7 +121,7 @@ pub enum Change {
         /// Where.
         space: Space,
         /// Which key.
-        key: Vec<u8>,
+        key: SmallBytes,
         /// The new value.
         value: Vec<u8>,
     },
@@ -129,7 +130,7 @@ pub enum Change {
         /// Where.
         space: Space,
         /// Which key.
-        key: Vec<u8>,
+        key: SmallBytes,
     },
 }
 
@@ -147,13 +148,18 @@ impl Batch {
         Self::default()
     }
 
+    /// An empty batch with room for so many changes.
+    pub fn with_capacity(changes: usize) -> Self {
+        Batch { changes: Vec::with_capacity(changes), ..Batch::default() }
+    }
+
     /// Sets a key's value.
-    pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+    pub fn put(&mut self, space: Space, key: impl Into<SmallBytes>, value: impl Into<Vec<u8>>) {
         self.push(Change::Put { space, key: key.into(), value: value.into() });
     }
 
     /// Removes a key.
-    pub fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
+    pub fn delete(&mut self, space: Space, key: impl Into<SmallBytes>) {
         self.push(Change::Delete { space, key: key.into() });
     }
 

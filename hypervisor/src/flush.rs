@@ -113,14 +113,14 @@ impl<'a> Flush<'a> {
                         path.push(below);
                     }
                     // Its port is bound still, and will be told.
-                    None => stale.children.push((child, Done { name, cid: None })),
+                    None => stale.children.push((child, Done::new(&name, None))),
                 }
                 continue;
             }
             let Some(mut done) = path.pop_if(|_| has_owner) else { break };
             let cid = self.node(&mut done, None)?;
             if let Some(owner) = path.last_mut() {
-                owner.children.push((done.id, Done { name: done.name, cid: Some(cid) }));
+                owner.children.push((done.id, Done::new(&done.name, Some(cid))));
             }
             if self.is_full() {
                 return Ok(Reached::Full);
@@ -138,10 +138,14 @@ impl<'a> Flush<'a> {
         self.bytes() >= self.bytes_max
     }
 
+    /// Puts what was made into the batch: it is not read again.
+    fn unstage(&mut self) {
+        self.stage.take(&mut self.batch);
+    }
+
     /// What was made since this was asked last.
     fn take(&mut self) -> Batch {
-        let mut batch = std::mem::take(&mut self.batch);
-        self.stage.take(&mut batch);
-        batch
+        self.unstage();
+        std::mem::take(&mut self.batch)
     }
 }

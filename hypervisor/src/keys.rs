@@ -24,7 +24,7 @@
 
 use std::fmt::Display;
 
-use everturn_dag::{Batch, Cid, Reader, Space, StoreError, address, blocks, node, references};
+use everturn_dag::{Batch, Cid, Reader, SmallBytes, Space, StoreError, address, blocks, node, references};
 use everturn_exo_interface::{BlockReader, RuntimeRecord, StateReader, StateWriter};
 use everturn_port_manager::{ContainerId, End, Nonce, Port, PortId, PortName, Ticks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -37,8 +37,9 @@ pub(crate) const CONFIGURATION: &[u8] = b"configuration";
 pub(crate) const LINES: &[u8] = b"lines";
 /// What the key of each line begins with.
 pub(crate) const LINE: &[u8] = b"line:";
-/// The dag-cbor of `true`.
+/// The dag-cbor of `true`, and of null.
 const TRUE: u8 = 0xf5;
+const NULL: u8 = 0xf6;
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// How far the schedule has come.
@@ -65,8 +66,8 @@ pub(crate) fn parse_line(key: &[u8]) -> Result<u64, StoreError> {
     Ok(u64::from_be_bytes(number))
 }
 
-pub(crate) fn record(id: ContainerId) -> Vec<u8> {
-    id.as_bytes().to_vec()
+pub(crate) fn record(id: ContainerId) -> SmallBytes {
+    SmallBytes::new(id.as_bytes())
 }
 
 pub(crate) fn loose(id: PortId) -> Vec<u8> {
@@ -95,18 +96,18 @@ fn parse_hex(text: &[u8]) -> Option<[u8; 32]> {
     Some(key)
 }
 
-pub(crate) fn port(id: ContainerId, name: &PortName) -> Vec<u8> {
-    [id.as_bytes(), &b"p"[..], name.as_str().as_bytes()].concat()
+pub(crate) fn port(id: ContainerId, name: &PortName) -> SmallBytes {
+    SmallBytes::joined(&[id.as_bytes(), b"p", name.as_str().as_bytes()])
 }
 
 /// The mark of a container whose state node is stale, under its owner.
-pub(crate) fn stale_child(owner: ContainerId, id: ContainerId) -> Vec<u8> {
-    [owner.as_bytes(), &b"c"[..], id.as_bytes()].concat()
+pub(crate) fn stale_child(owner: ContainerId, id: ContainerId) -> SmallBytes {
+    SmallBytes::joined(&[owner.as_bytes(), b"c", id.as_bytes()])
 }
 
 /// The mark of a port that is not bound as the state node says.
-pub(crate) fn stale_port(id: ContainerId, name: &PortName) -> Vec<u8> {
-    [id.as_bytes(), &b"p"[..], name.as_str().as_bytes()].concat()
+pub(crate) fn stale_port(id: ContainerId, name: &PortName) -> SmallBytes {
+    SmallBytes::joined(&[id.as_bytes(), b"p", name.as_str().as_bytes()])
 }
 
 /// What a key of the stale space marks.
@@ -148,27 +149,41 @@ pub(crate) struct Summary {
 /// The part of a container's runtime record that a flush needs.
 pub(crate) fn read_summary(reader: &dyn Reader, id: ContainerId) -> Result<Option<Summary>, StoreError> {
     let Some(bytes) = reader.get(Space::Runtime, &record(id))? else { return Ok(None) };
-    let place = format_args!("the record of container {id}");
-    let fields =
-        |map| node::entries_of_valid(map).map_err(|error| damaged(place.to_string(), error.to_string()));
-    let (mut container_type, mut holder, mut born, mut nonce) = (None, None, None, None);
-    for (name, value) in fields(&bytes)? {
+    let wrong = |what: String| damaged(format!("the record of container {id}"), what);
+    let (mut container_type, mut holder, mut born, mut ports, mut nonce) = (None, None, None, None, None);
+    let mut visit = |name: &[u8], value| {
         match name {
-            "type" => container_type = Some(decode(place, value)?),
-            "holder" => holder = Some(decode(place, value)?),
-            "born" => born = Some(value == [TRUE]),
-            "ports" => {
-                let value = fields(value)?.into_iter().find(|(name, _)| *name == "nonce");
-                nonce = value.map(|(_, value)| decode(place, value)).transpose()?;
-            }
+            b"type" => container_type = node::text(value),
+            b"holder" => holder = parse_holder(value),
+            b"born" => born = Some(value == [TRUE]),
+            b"ports" => ports = Some(value),
             _ => {}
         }
-    }
+        // The last of them in the order of a map's keys.
+        name != b"holder"
+    };
+    node::visit_valid(&bytes, &mut visit).map_err(|error| wrong(error.to_string()))?;
+    let mut visit = |name: &[u8], value| {
+        if name == b"nonce" {
+            nonce = node::integer(value).and_then(|nonce| u64::try_from(nonce).ok());
+        }
+        nonce.is_none()
+    };
+    node::visit_valid(ports.unwrap_or_default(), &mut visit).map_err(|error| wrong(error.to_string()))?;
     match (container_type, holder, born, nonce) {
         (Some(container_type), Some(holder), Some(born), Some(nonce)) => {
+            let (container_type, nonce) = (container_type.to_owned(), Nonce(nonce));
             Ok(Some(Summary { container_type, holder, born, nonce }))
         }
-        _ => Err(damaged(place.to_string(), "it lacks a field".to_owned())),
+        _ => Err(wrong("it lacks a field".to_owned())),
+    }
+}
+
+/// Whoever holds a container, as its record says: an id, or null for the host.
+fn parse_holder(value: &[u8]) -> Option<Option<ContainerId>> {
+    match value {
+        [NULL] => Some(None),
+        id => Some(Some(ContainerId::from_bytes(node::bytes(id)?.try_into().ok()?))),
     }
 }
 
@@ -194,8 +209,8 @@ pub(crate) fn ports(
 }
 
 /// The name under which a container holds its newest state node.
-pub(crate) fn newest_node(id: ContainerId) -> Vec<u8> {
-    [id.as_bytes(), &b"n"[..]].concat()
+pub(crate) fn newest_node(id: ContainerId) -> SmallBytes {
+    SmallBytes::joined(&[id.as_bytes(), b"n"])
 }
 
 /// Keeps the node of an id. It stays as long as there is what the id names, or a port that leads there: a state node
@@ -274,7 +289,7 @@ pub(crate) struct Rows<'a> {
 
 impl StateReader for Rows<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reader.get(Space::State, &[self.id.as_bytes(), key].concat())
+        self.reader.get(Space::State, &SmallBytes::joined(&[self.id.as_bytes(), key]))
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
@@ -291,11 +306,11 @@ pub(crate) struct RowChanges<'a> {
 
 impl StateWriter for RowChanges<'_> {
     fn put(&mut self, key: &[u8], value: Vec<u8>) {
-        self.batch.put(Space::State, [self.id.as_bytes(), key].concat(), value);
+        self.batch.put(Space::State, SmallBytes::joined(&[self.id.as_bytes(), key]), value);
     }
 
     fn delete(&mut self, key: &[u8]) {
-        self.batch.delete(Space::State, [self.id.as_bytes(), key].concat());
+        self.batch.delete(Space::State, SmallBytes::joined(&[self.id.as_bytes(), key]));
     }
 
     fn block(&mut self, cid: &Cid, bytes: &[u8]) {

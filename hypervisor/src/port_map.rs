@@ -9,6 +9,7 @@
 //! depends on the ports alone.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use everturn_dag::node::{self, Composer};
@@ -24,6 +25,25 @@ pub(crate) use entry::{Leads, PortEntry};
 
 /// Ports that a state node holds itself at most.
 pub(crate) const INLINE_MAX: usize = 64;
+
+/// A port's name, and its key in a map of shards once that was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Keyed {
+    pub(crate) name: PortName,
+    key: OnceCell<Key>,
+}
+
+impl From<PortName> for Keyed {
+    fn from(name: PortName) -> Keyed {
+        Keyed { name, key: OnceCell::new() }
+    }
+}
+
+impl Keyed {
+    pub(crate) fn key(&self) -> &Key {
+        self.key.get_or_init(|| key(self.name.as_str()))
+    }
+}
 
 /// What becomes of a port in its container's state node.
 #[derive(Clone, Debug)]
@@ -94,7 +114,7 @@ pub(crate) fn compose(
 /// The field `ports` as it is after some changes, in any order, one of each name. `before` is the field as it was.
 pub(crate) fn update(
     before: &[u8],
-    changes: &[(PortName, Change)],
+    changes: &[(Keyed, Change)],
     blocks: &mut Blocks<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     if changes.is_empty() {
@@ -108,11 +128,11 @@ pub(crate) fn update(
 
 fn update_inline(
     before: Vec<(&str, &[u8])>,
-    changes: &[(PortName, Change)],
+    changes: &[(Keyed, Change)],
     blocks: &mut Blocks<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     let mut changed: Vec<(&str, &Change)> =
-        changes.iter().map(|(name, change)| (name.as_str(), change)).collect();
+        changes.iter().map(|(keyed, change)| (keyed.name.as_str(), change)).collect();
     changed.sort_by(|(left, _), (right, _)| node::order(left, right));
     let (mut before, mut after) = (before.into_iter().peekable(), Vec::new());
     for (name, change) in changed {
@@ -134,12 +154,12 @@ fn update_inline(
 
 fn update_shards(
     before: &[u8],
-    changes: &[(PortName, Change)],
+    changes: &[(Keyed, Change)],
     blocks: &mut Blocks<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     let root: Cid = node::decode(before).map_err(damaged)?;
     let mut sorted: Vec<(Key, (&str, &Change))> =
-        changes.iter().map(|(name, change)| (key(name.as_str()), (name.as_str(), change))).collect();
+        changes.iter().map(|(keyed, change)| (*keyed.key(), (keyed.name.as_str(), change))).collect();
     sorted.sort_by_key(|(key, _)| *key);
     let apply = |before: Option<Vec<u8>>, (name, change): &(&str, &Change)| {
         change.apply(name, Some(name), before.as_deref())

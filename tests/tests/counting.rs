@@ -64,7 +64,7 @@ impl Reader for Counting {
 impl Store for Counting {
     fn write(&self, batch: Batch) -> Result<(), StoreError> {
         let written = batch.changes().iter().map(|change| match change {
-            Change::Put { space, key, .. } | Change::Delete { space, key } => (*space, key.clone()),
+            Change::Put { space, key, .. } | Change::Delete { space, key } => (*space, key.to_vec()),
             _ => unreachable!("a change puts or deletes"),
         });
         let mut counts = self.counts.lock().unwrap();

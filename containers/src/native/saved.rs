@@ -36,7 +36,7 @@ fn check_names(bytes: &[u8]) -> Result<(), String> {
     if !TAKEN.iter().any(|name| stands(name)) {
         return Ok(());
     }
-    let fields = fields_of(bytes).map_err(|error| error.to_string())?;
+    let fields = fields_of_saved(bytes).map_err(|error| error.to_string())?;
     match TAKEN.iter().find(|name| fields.iter().any(|(field, _)| field == *name)) {
         Some(name) => {
             Err(format!("the container's state has a field {name:?}, which every state node has: rename it"))
@@ -56,10 +56,10 @@ pub(super) fn state_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreErro
 }
 
 /// Its fields in the state node, each with its value as it is encoded.
-pub(super) fn fields_of(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, StoreError> {
+pub(super) fn fields_of_saved(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, StoreError> {
     match bytes {
         [NULL] => Ok(Vec::new()),
-        bytes => everturn_dag::node::entries(bytes).map_err(|error| unreadable(error.to_string())),
+        bytes => everturn_dag::node::entries_of_valid(bytes).map_err(|error| unreadable(error.to_string())),
     }
 }
 

@@ -25,7 +25,27 @@ pub fn entries(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
 /// # Errors
 /// If the value is no map or ends before its last entry.
 pub fn entries_of_valid(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
-    scan::map_of_valid(bytes)
+    let mut entries = Vec::new();
+    let mut wrong = None;
+    visit_valid(bytes, &mut |key, value| {
+        match std::str::from_utf8(key) {
+            Ok(key) => entries.push((key, value)),
+            Err(error) => wrong = Some(NodeError::Shape(error.to_string())),
+        }
+        wrong.is_none()
+    })?;
+    wrong.map_or(Ok(entries), Err)
+}
+
+/// Visits the entries of such a map, each the bytes of its key's text and those of its value, until `visit` says `false`.
+///
+/// # Errors
+/// As [`entries_of_valid`].
+pub fn visit_valid<'a>(
+    bytes: &'a [u8],
+    visit: &mut dyn FnMut(&'a [u8], &'a [u8]) -> bool,
+) -> Result<(), NodeError> {
+    scan::map_of_valid(bytes, visit)
 }
 
 /// The items of a list in their order, each as the bytes of its own.

@@ -45,6 +45,23 @@ pub(super) fn integer(bytes: &[u8]) -> Option<i128> {
     Some(if major == UNSIGNED { argument.into() } else { -1 - i128::from(argument) })
 }
 
+/// The text that these bytes are, strictly, and nothing else.
+pub(super) fn lone_text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(lone_run(bytes, TEXT)?).ok()
+}
+
+/// The bytes that these bytes are as a node, strictly, and nothing else.
+pub(super) fn lone_bytes(bytes: &[u8]) -> Option<&[u8]> {
+    lone_run(bytes, BYTES)
+}
+
+fn lone_run(bytes: &[u8], major: u8) -> Option<&[u8]> {
+    let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
+    let head = scan.byte().ok().filter(|head| head >> 5 == major)?;
+    let run = scan.run(head).ok()?;
+    scan.end().ok().map(|()| run)
+}
+
 /// Scans one map; `visit` sees each of its own keys, and the bytes of its value.
 pub(super) fn map<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a str, &'a [u8])) -> Result<(), NodeError> {
     let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
@@ -82,29 +99,33 @@ pub(super) fn links_of_valid<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8]
 }
 
 /// As [`map`], of a map that was scanned before: what lies in its values is passed over, and in the last one, which takes up the
-/// rest, not even that.
-pub(super) fn map_of_valid(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, NodeError> {
+/// rest, not even that. Ends early where `visit` says `false`.
+pub(super) fn map_of_valid<'a>(
+    bytes: &'a [u8],
+    visit: &mut dyn FnMut(&'a [u8], &'a [u8]) -> bool,
+) -> Result<(), NodeError> {
     let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
     let head = scan.byte()?;
     if head >> 5 != MAP {
         return Err(NodeError::Shape("a map is expected".to_owned()));
     }
     let number = scan.argument(head)?;
-    // An entry takes two bytes at least.
-    let mut entries = Vec::with_capacity(usize::try_from(number).unwrap_or(usize::MAX).min(bytes.len() / 2));
     for entry in 1..=number {
         let head = scan.byte()?;
-        let (key, from, mut left) = (scan.text(head)?, scan.at, 1);
+        let (key, from, mut left) = (scan.run(head)?, scan.at, 1);
         if entry == number {
-            entries.push((key, &bytes[from..]));
-            return Ok(entries);
+            visit(key, &bytes[from..]);
+            return Ok(());
         }
         while left > 0 {
             left = scan.head()?.saturating_add(left - 1);
         }
-        entries.push((key, bytes.get(from..scan.at).ok_or(NodeError::Truncated { at: bytes.len() })?));
+        let value = bytes.get(from..scan.at).ok_or(NodeError::Truncated { at: bytes.len() })?;
+        if !visit(key, value) {
+            return Ok(());
+        }
     }
-    scan.end().map(|()| entries)
+    scan.end()
 }
 
 /// Heads after which one knows how far the item goes: the bytes that are its own, the head included, and the items that belong

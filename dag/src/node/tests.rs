@@ -175,6 +175,13 @@ fn agree(bytes: &[u8]) {
         _ => None,
     };
     assert_eq!(integer(bytes), number, "{bytes:02x?}");
+    let (text_is, bytes_are) = match decode(bytes) {
+        Ok(Ipld::String(text)) => (Some(text), None),
+        Ok(Ipld::Bytes(bytes)) => (None, Some(bytes)),
+        _ => (None, None),
+    };
+    assert_eq!(text(bytes), text_is.as_deref(), "{bytes:02x?}");
+    assert_eq!(super::bytes(bytes), bytes_are.as_deref(), "{bytes:02x?}");
 }
 
 #[test]

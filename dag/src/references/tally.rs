@@ -95,8 +95,8 @@ impl<'a> Tally<'a> {
         &mut self.known[number]
     }
 
-    pub(super) fn offer(&mut self, address: &[u8], block: Vec<u8>) {
-        self.known(&Address::new(address)).offered = Some(block);
+    pub(super) fn offer(&mut self, address: Address, block: Vec<u8>) {
+        self.known(&address).offered = Some(block);
     }
 
     /// One more reference.

@@ -229,15 +229,15 @@ fn a_count_that_is_wrong_is_found() {
         problems.into_iter().next().unwrap()
     };
     let address = root.to_bytes();
-    let many = damage(Space::References, key(COUNT, &address), Some(1u64.to_be_bytes().to_vec()));
+    let many = damage(Space::References, key(COUNT, &address).to_vec(), Some(1u64.to_be_bytes().to_vec()));
     assert!(many.contains("1 beyond the first"), "{many}");
-    let doomed = damage(Space::References, key(DOOMED, &address), Some(vec![]));
+    let doomed = damage(Space::References, key(DOOMED, &address).to_vec(), Some(vec![]));
     assert!(doomed.contains("to be removed"), "{doomed}");
     let lost = damage(Space::Blocks, address.clone(), None);
     assert!(lost.contains("not there"), "{lost}");
     let other = damage(Space::Blocks, address.clone(), Some(vec![2]));
     assert!(other.contains("another address"), "{other}");
-    let loose = damage(Space::References, key(HOLD, b"root"), None);
+    let loose = damage(Space::References, key(HOLD, b"root").to_vec(), None);
     assert!(loose.contains("nothing refers"), "{loose}");
     let unknown = damage(Space::References, b"x".to_vec(), Some(vec![]));
     assert!(unknown.contains("address"), "{unknown}");

@@ -1,69 +1,91 @@
 //! A store in memory, for tests and for hosts that need no durability.
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rustc_hash::FxHashMap;
 
 use super::{Batch, Change, Reader, Space, Store, StoreError};
-use crate::small::SmallBytes;
+use crate::small::{SmallBytes, Value};
 
 /// The content, each space shared until it is written; in the order of [`Space::ALL`].
 #[derive(Clone, Debug)]
 struct Spaces([Arc<Entries>; Space::ALL.len()]);
 
-/// One space: rows are found by a hash of their keys, and visited in the keys' order. Nothing is visited in the hash's order.
+/// One space, indexed as it is used. Nothing is ever visited in a hash's order.
 #[derive(Clone, Debug)]
-struct Entries {
-    rows: FxHashMap<SmallBytes, Vec<u8>>,
-    /// The keys in their order; none for a space that is visited so seldom that they are sorted then.
-    order: Option<BTreeSet<SmallBytes>>,
+enum Entries {
+    /// Rows are found by a hash of their keys; they are visited so seldom that their keys are sorted then.
+    Found(FxHashMap<SmallBytes, Value>),
+    /// Rows are visited in the keys' order, and few are looked for.
+    Visited(BTreeMap<SmallBytes, Value>),
+    /// Both: the keys lie in their order beside the rows.
+    Both(FxHashMap<SmallBytes, Value>, BTreeSet<SmallBytes>),
 }
 
 impl Entries {
     fn new(space: Space) -> Entries {
-        let order = (space != Space::Blocks).then(BTreeSet::new);
-        Entries { rows: FxHashMap::default(), order }
-    }
-
-    fn get(&self, key: &[u8]) -> Option<&Vec<u8>> {
-        self.rows.get(key)
-    }
-
-    fn put(&mut self, key: &[u8], value: Vec<u8>) {
-        match self.rows.entry(SmallBytes::new(key)) {
-            Entry::Occupied(mut row) => drop(row.insert(value)),
-            Entry::Vacant(row) => {
-                if let Some(order) = &mut self.order {
-                    order.insert(row.key().clone());
-                }
-                row.insert(value);
+        match space {
+            Space::Blocks => Entries::Found(FxHashMap::default()),
+            Space::Meta | Space::Stale | Space::Inputs => Entries::Visited(BTreeMap::new()),
+            Space::State | Space::Runtime | Space::References => {
+                Entries::Both(FxHashMap::default(), BTreeSet::new())
             }
         }
     }
 
-    fn delete(&mut self, key: &[u8]) {
-        if let Some((key, _)) = self.rows.remove_entry(key)
-            && let Some(order) = &mut self.order
-        {
-            order.remove(&key);
+    fn get(&self, key: &[u8]) -> Option<&Value> {
+        match self {
+            Entries::Found(rows) | Entries::Both(rows, _) => rows.get(key),
+            Entries::Visited(rows) => rows.get(&SmallBytes::new(key)),
+        }
+    }
+
+    fn put(&mut self, key: SmallBytes, value: Vec<u8>) {
+        let value = Value::new(value);
+        match self {
+            Entries::Found(rows) => drop(rows.insert(key, value)),
+            Entries::Visited(rows) => drop(rows.insert(key, value)),
+            Entries::Both(rows, order) => match rows.entry(key) {
+                Entry::Occupied(mut row) => drop(row.insert(value)),
+                Entry::Vacant(row) => {
+                    order.insert(row.key().clone());
+                    row.insert(value);
+                }
+            },
+        }
+    }
+
+    fn delete(&mut self, key: &SmallBytes) {
+        match self {
+            Entries::Found(rows) => drop(rows.remove(key)),
+            Entries::Visited(rows) => drop(rows.remove(key)),
+            Entries::Both(rows, order) => {
+                if let Some((key, _)) = rows.remove_entry(key) {
+                    order.remove(&key);
+                }
+            }
         }
     }
 
     /// Visits the rows whose keys begin so, in the keys' order.
     fn visit(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
-        let begins = |key: &&SmallBytes| key.as_bytes().starts_with(prefix);
-        let mut visit =
-            |key: &SmallBytes| self.rows.get(key).is_none_or(|value| visit(key.as_bytes(), value));
-        match &self.order {
-            Some(order) => {
-                let _ = order.range(SmallBytes::new(prefix)..).take_while(begins).all(&mut visit);
+        let begins = |key: &SmallBytes| key.as_bytes().starts_with(prefix);
+        let mut visit = |key: &SmallBytes, value: &Value| visit(key.as_bytes(), value.as_bytes());
+        match self {
+            Entries::Found(rows) => {
+                let mut rows: Vec<_> = rows.iter().filter(|(key, _)| begins(key)).collect();
+                rows.sort_unstable_by_key(|(key, _)| *key);
+                let _ = rows.into_iter().all(|(key, value)| visit(key, value));
             }
-            None => {
-                let mut keys: Vec<&SmallBytes> = self.rows.keys().filter(begins).collect();
-                keys.sort_unstable();
-                let _ = keys.into_iter().all(&mut visit);
+            Entries::Visited(rows) => {
+                let rows = rows.range(SmallBytes::new(prefix)..).take_while(|(key, _)| begins(key));
+                let _ = { rows }.all(|(key, value)| visit(key, value));
+            }
+            Entries::Both(rows, order) => {
+                let keys = order.range(SmallBytes::new(prefix)..).take_while(|key| begins(key));
+                let _ = { keys }.all(|key| rows.get(key).is_none_or(|value| visit(key, value)));
             }
         }
     }
@@ -85,7 +107,7 @@ impl MemoryStore {
         let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
         for change in batch.into_changes() {
             match change {
-                Change::Put { space, key, value } => spaces.written(space).put(&key, value),
+                Change::Put { space, key, value } => spaces.written(space).put(key, value),
                 Change::Delete { space, key } => spaces.written(space).delete(&key),
             }
         }
@@ -120,7 +142,7 @@ impl Spaces {
 
 impl Reader for Spaces {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.of(space).get(key).cloned())
+        Ok(self.of(space).get(key).map(|value| value.as_bytes().to_vec()))
     }
 
     fn has(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {

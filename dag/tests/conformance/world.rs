@@ -13,8 +13,8 @@ impl Model {
     pub(crate) fn apply(&mut self, batch: &Batch) {
         for change in batch.changes() {
             match change.clone() {
-                Change::Put { space, key, value } => drop(self.0.insert((space, key), value)),
-                Change::Delete { space, key } => drop(self.0.remove(&(space, key))),
+                Change::Put { space, key, value } => drop(self.0.insert((space, key.to_vec()), value)),
+                Change::Delete { space, key } => drop(self.0.remove(&(space, key.to_vec()))),
                 change => panic!("unknown change {change:?}"),
             }
         }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::stale::{Done, Stale};
 use super::{Flush, Sources};
 use crate::crew::Crew;
-use crate::port_map::{self, Change, PortEntry};
+use crate::port_map::{self, Change, Keyed, PortEntry};
 use crate::shards::{Blocks, Made};
 use crate::{HypervisorError, keys};
 
@@ -59,7 +59,7 @@ impl Flush<'_> {
     /// The field `ports`: that of the node before, with what has changed.
     fn ports(
         &mut self,
-        stale: &Stale,
+        stale: &mut Stale,
         before: Option<&(Cid, Vec<u8>)>,
         crew: Option<&Crew>,
     ) -> Result<Vec<u8>, StoreError> {
@@ -69,9 +69,12 @@ impl Flush<'_> {
         let ports = match before {
             None => port_map::compose(&stale.all_ports(store)?, &mut blocks),
             Some((cid, node)) => {
-                let fields =
-                    node::entries_of_valid(node).map_err(|error| not_a_node(cid, error.to_string()))?;
-                let ports = fields.into_iter().find(|(name, _)| *name == "ports").map(|(_, ports)| ports);
+                let mut ports = None;
+                let visited = node::visit_valid(node, &mut |name, value| {
+                    ports = (name == b"ports").then_some(value);
+                    ports.is_none()
+                });
+                visited.map_err(|error| not_a_node(cid, error.to_string()))?;
                 let ports = ports.ok_or_else(|| not_a_node(cid, "it has no ports".to_owned()))?;
                 port_map::update(ports, &stale.changes(store)?, &mut blocks)
             }
@@ -96,16 +99,16 @@ impl Stale {
     }
 
     /// What the marks say has changed, each name once: what a port that is bound anew leads to is looked up with it.
-    fn changes(&self, store: &dyn Reader) -> Result<Vec<(PortName, Change)>, StoreError> {
+    fn changes(&mut self, store: &dyn Reader) -> Result<Vec<(Keyed, Change)>, StoreError> {
         let mut changes = Vec::with_capacity(self.children.len() + self.rebound.len());
-        for (child, Done { name, cid }) in &self.children {
-            if let Ok(name) = PortName::new(name)
-                && !self.rebound.contains(&name)
+        let done = if self.rebound.is_empty() { FxHashMap::default() } else { self.done() };
+        for (child, Done { port, cid }) in self.children.drain(..) {
+            if let Some(port) = port
+                && !self.rebound.contains(&port.name)
             {
-                changes.push((name, Change::Leads(*child, *cid)));
+                changes.push((port, Change::Leads(child, cid)));
             }
         }
-        let done = if self.rebound.is_empty() { FxHashMap::default() } else { self.done() };
         for name in &self.rebound {
             let change = match store.get(Space::Runtime, &keys::port(self.id, name))? {
                 Some(port) => {
@@ -114,7 +117,7 @@ impl Stale {
                 }
                 None => Change::Unbound,
             };
-            changes.push((name.clone(), change));
+            changes.push((name.clone().into(), change));
         }
         Ok(changes)
     }

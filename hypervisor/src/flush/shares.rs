@@ -21,6 +21,19 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
+    /// Does more of it; with the last of it, what would otherwise be left to the thread that puts the shares together.
+    fn go_on(&mut self) {
+        self.reached = self.flush.go_on(&mut self.path, None);
+        if self.is_done() {
+            self.flush.unstage();
+            for port in
+                self.path.iter().flat_map(|stale| &stale.children).filter_map(|(_, done)| done.port.as_ref())
+            {
+                port.key();
+            }
+        }
+    }
+
     fn is_done(&self) -> bool {
         matches!(self.reached, Ok(Reached::Top))
     }
@@ -48,15 +61,24 @@ pub(super) fn make<'a>(
         });
     }
     while !go_on(crew, &mut shares)? {
-        let mut made = Batch::new();
-        shares.iter_mut().for_each(|share| made.append(share.flush.take()));
-        write(made)?;
+        write(together(shares.iter_mut().map(|share| share.flush.take()).collect(), 0))?;
     }
+    let mut batches = vec![std::mem::take(&mut flush.batch)];
     for Share { flush: mut share, path, .. } in shares {
         path.into_iter().for_each(|mut stale| owner.children.append(&mut stale.children));
-        flush.batch.append(share.take());
+        batches.push(share.take());
     }
+    // The owner's node will take its marks away.
+    flush.batch = together(batches, owner.marks.len());
     Ok(())
+}
+
+/// One batch of several, with room for more changes. Batches are large here, and to grow one costs as much as to fill it.
+fn together(batches: Vec<Batch>, room: usize) -> Batch {
+    let changes: usize = batches.iter().map(|batch| batch.changes().len()).sum();
+    let mut all = Batch::with_capacity(changes + room);
+    batches.into_iter().for_each(|batch| all.append(batch));
+    all
 }
 
 /// Lets the shares go on until all are done or so much was made that it is to be written; `true` if all are done.
@@ -64,7 +86,7 @@ fn go_on(crew: &Crew, shares: &mut [Share<'_>]) -> Result<bool, HypervisorError>
     let made = AtomicUsize::new(0);
     crew.each(shares, |share| {
         if !share.is_done() && made.load(Ordering::Relaxed) < BATCH_BYTES {
-            share.reached = share.flush.go_on(&mut share.path, None);
+            share.go_on();
             made.fetch_add(share.flush.bytes(), Ordering::Relaxed);
         }
     });

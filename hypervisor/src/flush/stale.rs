@@ -6,6 +6,7 @@ use everturn_dag::{Cid, Reader, Space, StoreError, references};
 use everturn_port_manager::{ContainerId, PortName};
 
 use crate::keys::{self, StaleKey, Summary};
+use crate::port_map::Keyed;
 
 /// A container whose node is made anew, when those of its children are.
 pub(super) struct Stale {
@@ -27,10 +28,16 @@ pub(super) struct Stale {
 
 /// A child that was marked, when it has been looked at.
 pub(super) struct Done {
-    /// The name of the port to it, if the mark said one.
-    pub(super) name: String,
+    /// The port to it, if the mark said its name.
+    pub(super) port: Option<Keyed>,
     /// Its node, made anew; none, if it is gone.
     pub(super) cid: Option<Cid>,
+}
+
+impl Done {
+    pub(super) fn new(name: &str, cid: Option<Cid>) -> Done {
+        Done { port: PortName::new(name).ok().map(Keyed::from), cid }
+    }
 }
 
 impl Stale {

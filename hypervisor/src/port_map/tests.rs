@@ -119,7 +119,7 @@ fn a_child_that_is_not_where_the_mark_says_is_damage() {
     for number in [10, 100] {
         let field = world.composed(&ports(number));
         for (at, of) in [(2, 3), (2_000, 2)] {
-            let changes = Vec::from([(name(at), Change::Leads(child(of), None))]);
+            let changes = Vec::from([(name(at).into(), Change::Leads(child(of), None))]);
             let error = world.with(|blocks| update(&field, &changes, blocks)).unwrap_err().to_string();
             assert!(error.contains("does not lead to container"), "{error}");
         }
@@ -149,7 +149,7 @@ fn one_port_of_very_many_costs_a_path() {
     let mut all = ports(20_000);
     let field = world.composed(&all);
     let before = world.0.borrow().len();
-    let changes = Vec::from([(name(12_002), Change::Leads(child(12_002), Some(node_cid(b"new"))))]);
+    let changes = Vec::from([(name(12_002).into(), Change::Leads(child(12_002), Some(node_cid(b"new"))))]);
     let field = world.with(|blocks| update(&field, &changes, blocks)).unwrap();
     let new = world.0.borrow().len() - before;
     assert!((3..=5).contains(&new), "{new} new blocks");
@@ -186,7 +186,7 @@ proptest! {
                         there.get_mut(&name(number)).unwrap().leads = Leads::To(*to);
                     }
                 }
-                changes.push((name(number), change));
+                changes.push((name(number).into(), change));
             }
             field = world.with(|blocks| update(&field, &changes, blocks)).unwrap();
             prop_assert_eq!(&field, &world.composed(&there));
