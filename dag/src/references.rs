@@ -29,7 +29,6 @@ mod tally;
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
 use tally::Tally;
 
 use crate::small::SmallBytes as Address;
@@ -122,6 +121,15 @@ pub struct References {
     may_have_doomed: bool,
 }
 
+/// What a batch says of a hold or a pin.
+struct Hold {
+    row: Address,
+    /// What the row says from now on.
+    after: Option<Vec<u8>>,
+    /// What it says so far, if that was noted.
+    known: Option<Option<Address>>,
+}
+
 /// What becomes of blocks in a batch that nothing refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreferenced {
@@ -169,32 +177,36 @@ impl References {
         let mut tally = Tally::new(reader, self.may_have_doomed, blocks);
         // Of a block that takes the place of another mostly a count changes as well.
         let mut settled = Batch::with_capacity(batch.changes().len() + blocks);
-        let mut holds: Vec<(Address, Option<Vec<u8>>)> = Vec::with_capacity(rows);
+        let mut holds: Vec<Hold> = Vec::with_capacity(rows);
         let (changes, notes) = batch.into_parts();
+        // They come in the order of the changes that they are about.
+        let mut held = notes.held.into_iter().peekable();
         for change in changes {
             match change {
                 Change::Put { space: Space::Blocks, key, value } => tally.offer(key, value),
                 Change::Put { space: Space::References, key, value } => {
-                    holds.push((key, Some(value)));
+                    let known = held.next_if(|(row, _)| *row == key).map(|(_, before)| before);
+                    holds.push(Hold { row: key, after: Some(value), known });
                 }
-                Change::Delete { space: Space::References, key } => holds.push((key, None)),
+                Change::Delete { space: Space::References, key } => {
+                    holds.push(Hold { row: key, after: None, known: None });
+                }
                 other => settled.push(other),
             }
         }
         for (block, difference) in notes.differences {
             tally.differs(&block, difference);
         }
-        let held: FxHashMap<Address, Option<Address>> = notes.held.into_iter().collect();
         // In the order of their keys; of one key the last counts.
-        holds.sort_by(|(left, _), (right, _)| left.cmp(right));
+        holds.sort_by(|left, right| left.row.cmp(&right.row));
         let mut released = Vec::with_capacity(holds.len());
         let mut holds = holds.into_iter().peekable();
-        while let Some((row, after)) = holds.next() {
-            if holds.peek().is_some_and(|(next, _)| *next == row) {
+        while let Some(Hold { row, after, known }) = holds.next() {
+            if holds.peek().is_some_and(|next| next.row == row) {
                 continue;
             }
             let stored;
-            let before = match held.get(&row) {
+            let before = match &known {
                 Some(before) => before.as_ref().map(Address::as_bytes),
                 None => {
                     stored = reader.get(Space::References, row.as_bytes())?;

@@ -1,5 +1,6 @@
 //! A store in memory, for tests and for hosts that need no durability.
 
+use std::cell::LazyCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -105,10 +106,12 @@ impl MemoryStore {
 
     pub(super) fn apply(&self, batch: Batch) {
         let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
+        // A space that is written to: its own copy, if a snapshot has it as well.
+        let mut written = spaces.0.each_mut().map(|space| LazyCell::new(|| Arc::make_mut(space)));
         for change in batch.into_changes() {
             match change {
-                Change::Put { space, key, value } => spaces.written(space).put(key, value),
-                Change::Delete { space, key } => spaces.written(space).delete(&key),
+                Change::Put { space, key, value } => written[space as usize].put(key, value),
+                Change::Delete { space, key } => written[space as usize].delete(&key),
             }
         }
     }
@@ -132,11 +135,6 @@ impl Default for Spaces {
 impl Spaces {
     fn of(&self, space: Space) -> &Entries {
         &self.0[space as usize]
-    }
-
-    /// A space that is written to: its own copy, if a snapshot has it as well.
-    fn written(&mut self, space: Space) -> &mut Entries {
-        Arc::make_mut(&mut self.0[space as usize])
     }
 }
 

@@ -54,9 +54,12 @@ pub(super) fn make<'a>(
     let mut shares = Vec::with_capacity(open.len().div_ceil(at_once));
     let mut open = open.drain(..);
     while !open.as_slice().is_empty() {
+        let mut mine: Vec<_> = open.by_ref().take(at_once).collect();
+        // The last is looked at first; so they come in the order of their ids, as the references want them.
+        mine.reverse();
         shares.push(Share {
             flush: Flush::new(from, BATCH_BYTES / threads),
-            path: vec![owner.sharing(open.by_ref().take(at_once).collect())],
+            path: vec![owner.sharing(mine)],
             reached: Ok(Reached::Full),
         });
     }
