@@ -4,6 +4,8 @@ use cid::multihash::Multihash;
 use cid::{Cid, Version};
 use multihash_codetable::{Code, MultihashDigest};
 
+use crate::SmallBytes;
+
 /// Multicodec of dag-cbor (<https://github.com/multiformats/multicodec>).
 pub const DAG_CBOR: u64 = 0x71;
 /// Multicodec of raw bytes.
@@ -27,17 +29,15 @@ pub fn raw_cid(bytes: &[u8]) -> Cid {
 }
 
 /// An address as bytes, for keys and links. What [`Cid::to_bytes`] gives, sooner for addresses of the usual form.
-pub fn to_bytes(cid: &Cid) -> Vec<u8> {
+pub fn to_bytes(cid: &Cid) -> SmallBytes {
     let hash = cid.hash();
     let head = USUAL.iter().find(|head| u64::from(head[1]) == cid.codec());
     match head {
         Some(head) if cid.version() == Version::V1 && (hash.code(), hash.size()) == SHA2_256 => {
-            let mut bytes = Vec::with_capacity(USUAL_BYTES);
-            bytes.extend_from_slice(head);
-            bytes.extend_from_slice(hash.digest());
-            bytes
+            let digest: [u8; 32] = hash.digest().try_into().unwrap_or_default();
+            SmallBytes::joined(&[head, &digest])
         }
-        _ => cid.to_bytes(),
+        _ => cid.to_bytes().into(),
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             Cid::new_v0(digest(0x12, &[7; 32])).unwrap(),
         ];
         for cid in cids {
-            assert_eq!(to_bytes(&cid), cid.to_bytes());
+            assert_eq!(to_bytes(&cid).as_bytes(), cid.to_bytes());
             assert_eq!(from_bytes(&cid.to_bytes()).unwrap(), cid);
         }
         assert!(from_bytes(&[]).is_err());

@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 
 use crate::address::{self, Verdict};
-use crate::{Cid, Reader, Space, StoreError, node};
+use crate::{Cid, Reader, SmallBytes, Space, StoreError, node};
 
 /// The key of a block.
-pub fn key(cid: &Cid) -> Vec<u8> {
+pub fn key(cid: &Cid) -> SmallBytes {
     address::to_bytes(cid)
 }
 

@@ -22,7 +22,8 @@ use serde_ipld_dagcbor::ser::{BufWriter, Serializer};
 
 use crate::Cid;
 
-pub use compose::{Composer, entries, entries_of_valid, items, map_of, order, visit_valid};
+pub use compose::{Composer, entries, entries_of_valid, items, items_of_valid, map_of, order, visit_valid};
+pub(crate) use scan::Versions;
 
 /// Lists and maps that may lie in one another. A value embedded in another node counts with the levels around it, so
 /// what comes from a guest is better embedded as bytes. The limit stays below that of `serde_ipld_dagcbor` (256
@@ -109,9 +110,24 @@ pub fn links_as_they_stand(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
 /// As [`links_as_they_stand`], of bytes that [`validate`] has accepted before: their order and their texts are not looked at
 /// again.
 pub(crate) fn links_of_valid(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
+    if !scan::may_have_links(bytes) {
+        return Ok(Vec::new());
+    }
     let mut links = Vec::with_capacity(bytes.len() / LINK_SPACING);
     scan::links_of_valid(bytes, &mut |link| links.push(link))?;
     Ok(links)
+}
+
+/// The links of a node that [`validate`] has accepted before, each with the one that stands in its place in the version before;
+/// `None` if they differ in more than links.
+pub(crate) fn links_beside<'a>(
+    bytes: &'a [u8],
+    earlier: &'a [u8],
+) -> Result<Option<Vec<Versions<'a>>>, NodeError> {
+    if !scan::may_have_links(bytes) && !scan::may_have_links(earlier) {
+        return Ok(Some(Vec::new()));
+    }
+    scan::links_beside(bytes, earlier)
 }
 
 /// Why bytes are no node, or a value cannot become one. Offsets count bytes from the start of the input.

@@ -50,7 +50,7 @@ pub const STEP_BLOCKS_MAX: usize = 1024;
 
 /// Holds a block under a name, in place of what that name held before.
 pub fn hold(batch: &mut Batch, name: &[u8], cid: &Cid) {
-    batch.put(Space::References, key(HOLD, name), address::to_bytes(cid));
+    batch.put(Space::References, key(HOLD, name), address::to_bytes(cid).as_bytes());
 }
 
 /// Lets go of what a name holds.
@@ -121,12 +121,9 @@ pub struct References {
     may_have_doomed: bool,
 }
 
-/// What a batch says of a hold or a pin.
+/// A change of a hold or a pin: where it is in its batch, and what its row says so far, if that was noted.
 struct Hold {
-    row: Address,
-    /// What the row says from now on.
-    after: Option<Vec<u8>>,
-    /// What it says so far, if that was noted.
+    at: usize,
     known: Option<Option<Address>>,
 }
 
@@ -165,70 +162,51 @@ impl References {
         unreferenced: Unreferenced,
         blocks_max: usize,
     ) -> Result<Batch, StoreError> {
-        let (mut blocks, mut rows) = (0, 0);
-        for change in batch.changes() {
-            match change {
-                Change::Put { space: Space::Blocks, .. } => blocks += 1,
-                Change::Put { space: Space::References, .. }
-                | Change::Delete { space: Space::References, .. } => rows += 1,
-                _ => {}
-            }
-        }
+        let (mut changes, notes) = batch.into_parts();
+        let brings = |change: &Change| matches!(change, Change::Put { space: Space::Blocks, .. });
+        let blocks = changes.iter().filter(|change| brings(change)).count();
         let mut tally = Tally::new(reader, self.may_have_doomed, blocks);
-        // Of a block that takes the place of another mostly a count changes as well.
-        let mut settled = Batch::with_capacity(batch.changes().len() + blocks);
-        let mut holds: Vec<Hold> = Vec::with_capacity(rows);
-        let (changes, notes) = batch.into_parts();
-        // They come in the order of the changes that they are about.
-        let mut held = notes.held.into_iter().peekable();
-        for change in changes {
-            match change {
-                Change::Put { space: Space::Blocks, key, value } => tally.offer(key, value),
-                Change::Put { space: Space::References, key, value } => {
-                    let known = held.next_if(|(row, _)| *row == key).map(|(_, before)| before);
-                    holds.push(Hold { row: key, after: Some(value), known });
-                }
-                Change::Delete { space: Space::References, key } => {
-                    holds.push(Hold { row: key, after: None, known: None });
-                }
-                other => settled.push(other),
+        for change in changes.extract_if(.., |change| brings(change)) {
+            if let Change::Put { key, value, .. } = change {
+                tally.offer(key, value);
             }
         }
         for (block, difference) in notes.differences {
             tally.differs(&block, difference);
         }
-        // In the order of their keys; of one key the last counts.
-        holds.sort_by(|left, right| left.row.cmp(&right.row));
-        let mut released = Vec::with_capacity(holds.len());
+        let holds = holds_of(&changes, notes.held);
+        // What says nothing new. Everything else stays where it is: batches may be large.
+        let (mut idle, mut released) = (Vec::new(), Vec::with_capacity(holds.len()));
         let mut holds = holds.into_iter().peekable();
-        while let Some(Hold { row, after, known }) = holds.next() {
-            if holds.peek().is_some_and(|next| next.row == row) {
+        while let Some(Hold { at, known }) = holds.next() {
+            let (row, after) = row_of(&changes[at]);
+            if holds.peek().is_some_and(|next| row_of(&changes[next.at]).0 == row) {
+                idle.push(at);
                 continue;
             }
             let stored;
             let before = match &known {
-                Some(before) => before.as_ref().map(Address::as_bytes),
+                Some(before) => before.as_deref(),
                 None => {
-                    stored = reader.get(Space::References, row.as_bytes())?;
+                    stored = reader.get(Space::References, row)?;
                     stored.as_deref()
                 }
             };
-            let (was, is) = (named(row.as_bytes(), before)?, named(row.as_bytes(), after.as_deref())?);
+            let (was, is) = (named(row, before)?, named(row, after)?);
             if was != is {
-                is.iter().for_each(|address| tally.refer(address));
-                if let (Some(is), Some(was)) = (&is, &was) {
-                    tally.follow(is, was);
+                if let Some(is) = is {
+                    let is = tally.number(is);
+                    tally.refer(is);
+                    was.into_iter().for_each(|was| tally.follow(is, was));
                 }
-                released.extend(was);
+                released.extend(was.map(|was| tally.number(was)));
             }
-            match after {
-                Some(value) if before != Some(&value) => {
-                    settled.put(Space::References, row.as_bytes(), value)
-                }
-                None if before.is_some() => settled.delete(Space::References, row),
-                _ => {}
+            if before == after {
+                idle.push(at);
             }
         }
+        without(&mut changes, idle);
+        let mut settled = Batch::from(changes);
         tally.admit(unreferenced)?;
         tally.drop_all(released, blocks_max)?;
         self.may_have_doomed |= tally.write(&mut settled)?;
@@ -247,14 +225,54 @@ impl References {
             return Ok(None);
         }
         let (mut tally, mut batch) = (Tally::new(reader, true, doomed.len()), Batch::new());
+        let doomed = doomed.iter().map(|address| tally.number(address)).collect();
         tally.reclaim(doomed, blocks_max.max(1))?;
         tally.write(&mut batch)?;
         Ok(Some(batch))
     }
 }
 
+/// The changes of holds and pins, in the order of their keys; of one key the last counts.
+fn holds_of(changes: &[Change], noted: Vec<(Address, Option<Address>)>) -> Vec<Hold> {
+    let row = |at: usize| row_of(&changes[at]).0;
+    // They come in the order of the changes that they are about.
+    let mut noted = noted.into_iter().peekable();
+    let is_hold = |at: &usize| {
+        let (Change::Put { space, .. } | Change::Delete { space, .. }) = &changes[*at];
+        *space == Space::References
+    };
+    let mut holds = Vec::with_capacity(noted.len());
+    holds.extend((0..changes.len()).filter(is_hold).map(|at| {
+        let is_put = matches!(changes[at], Change::Put { .. });
+        let known = noted.next_if(|(noted, _)| is_put && **noted == *row(at));
+        Hold { at, known: known.map(|(_, before)| before) }
+    }));
+    holds.sort_by(|left, right| row(left.at).cmp(row(right.at)));
+    holds
+}
+
+/// What row a change is about, and what that says from now on.
+fn row_of(change: &Change) -> (&[u8], Option<&[u8]>) {
+    match change {
+        Change::Put { key, value, .. } => (key, Some(value)),
+        Change::Delete { key, .. } => (key, None),
+    }
+}
+
+/// Takes changes away; the others stay in their order.
+fn without(changes: &mut Vec<Change>, mut idle: Vec<usize>) {
+    idle.sort_unstable();
+    let (mut at, mut idle) = (0, idle.into_iter().peekable());
+    if idle.peek().is_some() {
+        changes.retain(|_| {
+            at += 1;
+            idle.next_if_eq(&(at - 1)).is_none()
+        });
+    }
+}
+
 /// The address that a hold or a pin stands for.
-fn named(key: &[u8], value: Option<&[u8]>) -> Result<Option<Address>, StoreError> {
+fn named<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, StoreError> {
     let Some(value) = value else { return Ok(None) };
     match key.split_first() {
         Some((&HOLD, _)) => address(value).map(Some),
@@ -266,7 +284,7 @@ fn named(key: &[u8], value: Option<&[u8]>) -> Result<Option<Address>, StoreError
 fn doomed(reader: &dyn Reader, most: usize) -> Result<Vec<Address>, StoreError> {
     let mut doomed = Vec::new();
     reader.scan(Space::References, &[DOOMED], &mut |key, _| {
-        doomed.push(address(&key[1..]));
+        doomed.push(address(&key[1..]).map(Address::new));
         doomed.len() < most
     })?;
     doomed.into_iter().collect()
@@ -277,11 +295,11 @@ fn key(kind: u8, name: &[u8]) -> Address {
 }
 
 /// Bytes of which it is looked whether they are an address.
-fn address(bytes: &[u8]) -> Result<Address, StoreError> {
+fn address(bytes: &[u8]) -> Result<&[u8], StoreError> {
     if !address::is_usual(bytes) {
         to_cid(bytes)?;
     }
-    Ok(Address::new(bytes))
+    Ok(bytes)
 }
 
 fn to_cid(bytes: &[u8]) -> Result<Cid, StoreError> {

@@ -31,6 +31,7 @@ impl SmallBytes {
     }
 
     /// Several runs of bytes, one after the other.
+    #[inline]
     pub fn joined(parts: &[&[u8]]) -> SmallBytes {
         let (mut short, mut end) = ([0; SHORT_BYTES], 0);
         for part in parts {

@@ -134,6 +134,16 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Bytes of its key and value.
+    fn bytes(&self) -> usize {
+        match self {
+            Change::Put { key, value, .. } => key.len() + value.len(),
+            Change::Delete { key, .. } => key.len(),
+        }
+    }
+}
+
 /// Changes that are applied together; the last change of a key wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -165,10 +175,7 @@ impl Batch {
 
     /// Adds a change.
     pub(crate) fn push(&mut self, change: Change) {
-        self.bytes += match &change {
-            Change::Put { key, value, .. } => key.len() + value.len(),
-            Change::Delete { key, .. } => key.len(),
-        };
+        self.bytes += change.bytes();
         self.changes.push(change);
     }
 
@@ -193,6 +200,9 @@ impl Batch {
 
     /// Adds another batch's changes after these.
     pub fn append(&mut self, mut other: Batch) {
+        if self.changes.capacity() == 0 {
+            std::mem::swap(&mut self.changes, &mut other.changes);
+        }
         self.bytes += other.bytes;
         self.changes.append(&mut other.changes);
         self.notes.append(other.notes);
@@ -206,6 +216,13 @@ impl Batch {
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+}
+
+impl From<Vec<Change>> for Batch {
+    fn from(changes: Vec<Change>) -> Batch {
+        let bytes = changes.iter().map(Change::bytes).sum();
+        Batch { changes, bytes, notes: Notes::default() }
     }
 }
 

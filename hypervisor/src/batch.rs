@@ -1,6 +1,7 @@
 //! What goes to the committer together: changes of the store, and the outputs that wait for them.
 
 use everturn_dag::{Batch, Cid, StoreError};
+use everturn_exo_interface::Footprint;
 use everturn_port_manager::{ContainerId, Ticks};
 use tokio::sync::oneshot;
 
@@ -46,7 +47,7 @@ pub(crate) struct Commit {
     pub(crate) batch: Batch,
     /// Containers whose state is to be removed with the batch.
     pub(crate) deleted: Vec<ContainerId>,
-    /// Containers that the batch holds the newest state of.
-    pub(crate) touched: Vec<ContainerId>,
+    /// Containers that the batch holds the newest state of, and what each takes in memory if it is there.
+    pub(crate) touched: Vec<(ContainerId, Option<Footprint>)>,
     pub(crate) outputs: Vec<Output>,
 }

@@ -45,8 +45,8 @@ impl Committer {
     /// One commit, one step of what is to be reclaimed; while there is no commit, the other steps.
     fn serve(&mut self, commits: &Receiver<Commit>, core: &Sender<Command>) -> Result<(), StoreError> {
         self.lines.begin();
-        while let Ok(commit) = self.next(commits)? {
-            let (number, touched) = (commit.number, commit.touched.clone());
+        while let Ok(mut commit) = self.next(commits)? {
+            let (number, touched) = (commit.number, std::mem::take(&mut commit.touched));
             self.commit(commit)?;
             let _ = core.send(Command::Settled { number, touched });
             self.writer.reclaim()?;

@@ -24,12 +24,15 @@ mod runner;
 mod turns;
 mod window;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use everturn_dag::{Batch, Space, StoreError};
-use everturn_exo_interface::{Container, ContainerType, ExoInterface, RuntimeRecord, Stepped, Unload};
+use everturn_exo_interface::{
+    Container, ContainerType, ExoInterface, Footprint, RuntimeRecord, Stepped, Unload,
+};
 use everturn_port_manager::{ContainerId, Gauge, Loose, Ordered, Port, PortId, ReceiptId, Taken, Ticks};
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
@@ -352,15 +355,16 @@ impl Core {
     fn cut(&mut self) -> Result<(), HypervisorError> {
         self.tell_how_it_stands();
         let mut open = std::mem::take(&mut self.open);
-        let touched: Vec<ContainerId> =
-            open.touched.iter().copied().filter(|id| self.running.contains_key(id)).collect();
         self.cut += 1;
         tracing::trace!(target: "everturn::path", batch = self.cut, turns = open.turns, "Cut");
-        let mut marked = BTreeSet::new();
-        for id in &touched {
-            self.commit_container(*id, &mut open.batch)?;
-            self.mark_stale(*id, &mut marked, &mut open.batch);
-            self.newest.insert(*id, self.cut);
+        let (mut touched, mut marked) = (Vec::with_capacity(open.touched.len()), BTreeSet::new());
+        for id in open.touched {
+            let Some(exo) = self.running.get_mut(&id) else { continue };
+            self.runner.commit(exo, &mut open.batch)?;
+            add(&self.counters.dirty_pages, exo.committed_bytes().div_ceil(PAGE_BYTES));
+            touched.push((id, exo.container().map(Container::footprint)));
+            self.mark_stale(id, &mut marked, &mut open.batch);
+            self.newest.insert(id, self.cut);
         }
         self.onces.commit(self.cut, &mut open.batch)?;
         self.alarms.note_kept(self.onces.first_until_ms());
@@ -397,13 +401,6 @@ impl Core {
         self.commits.send(commit).map_err(|_| self.stopped())
     }
 
-    fn commit_container(&mut self, id: ContainerId, batch: &mut Batch) -> Result<(), HypervisorError> {
-        let Some(exo) = self.running.get_mut(&id) else { return Ok(()) };
-        self.runner.commit(exo, batch)?;
-        add(&self.counters.dirty_pages, exo.committed_bytes().div_ceil(PAGE_BYTES));
-        Ok(())
-    }
-
     /// Lets others see how much waits and is here.
     fn tell_how_it_stands(&self) {
         set(&self.counters.inputs_waiting, self.receipts.len());
@@ -428,19 +425,18 @@ impl Core {
     }
 
     /// A batch is durable.
-    fn settled(&mut self, number: u64, touched: Vec<ContainerId>) {
+    fn settled(&mut self, number: u64, touched: Vec<(ContainerId, Option<Footprint>)>) {
         self.in_flight -= 1;
         self.arriving = self.arriving.filter(|arriving| *arriving != number);
-        for id in touched {
-            if self.newest.get(&id) != Some(&number) {
-                continue;
+        for (id, footprint) in touched {
+            match self.newest.entry(id) {
+                Entry::Occupied(newest) if *newest.get() == number => drop(newest.remove()),
+                _ => continue,
             }
-            self.newest.remove(&id);
-            if self.runner.settings.unloading == Unloading::EveryTurn {
-                self.settle(id, Unload::Now);
-                continue;
+            match self.runner.settings.unloading {
+                Unloading::EveryTurn => self.settle(id, Unload::Now),
+                _ => self.used(id, footprint),
             }
-            self.stays(id);
         }
         self.let_held_out(number);
         self.onces.settled(number);
@@ -469,13 +465,11 @@ impl Core {
         true
     }
 
-    /// Notes that a container that stays in memory was used, and what it takes there.
-    fn stays(&mut self, id: ContainerId) {
-        let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
-        if let Some(footprint) = footprint {
-            self.hot.used(id, footprint.bookkeeping_bytes);
-            self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
-        }
+    /// Notes that a container was used, and what it takes in memory if it is there.
+    fn used(&mut self, id: ContainerId, footprint: Option<Footprint>) {
+        let Some(footprint) = footprint else { return };
+        self.hot.used(id, footprint.bookkeeping_bytes);
+        self.residents.used(id, footprint.heap_bytes + footprint.bookkeeping_bytes);
     }
 
     fn settle(&mut self, id: ContainerId, unload: Unload) {

@@ -113,14 +113,14 @@ impl<'a> Flush<'a> {
                         path.push(below);
                     }
                     // Its port is bound still, and will be told.
-                    None => stale.children.push((child, Done::new(&name, None))),
+                    None => stale.children.push((child, Done::new(name, None))),
                 }
                 continue;
             }
             let Some(mut done) = path.pop_if(|_| has_owner) else { break };
             let cid = self.node(&mut done, None)?;
             if let Some(owner) = path.last_mut() {
-                owner.children.push((done.id, Done::new(&done.name, Some(cid))));
+                owner.children.push((done.id, Done::new(done.name, Some(cid))));
             }
             if self.is_full() {
                 return Ok(Reached::Full);

@@ -161,10 +161,9 @@ fn update_shards(
     let mut sorted: Vec<(Key, (&str, &Change))> =
         changes.iter().map(|(keyed, change)| (*keyed.key(), (keyed.name.as_str(), change))).collect();
     sorted.sort_by_key(|(key, _)| *key);
-    let apply = |before: Option<Vec<u8>>, (name, change): &(&str, &Change)| {
-        change.apply(name, Some(name), before.as_deref())
-    };
-    let by = shards::Update { blocks, key_of: &key_of, apply: &apply };
+    let apply =
+        |before: Option<&[u8]>, (name, change): &(&str, &Change)| change.apply(name, Some(name), before);
+    let by = shards::Update { blocks, key_of: &key_of, replace: &replace, apply: &apply };
     let goes = changes.iter().any(|(_, change)| matches!(change, Change::Unbound));
     let few = match shards::update(by, &root, &sorted)? {
         Part::Few(few, _) => few,
@@ -175,6 +174,16 @@ fn update_shards(
         },
     };
     inline_again(&few)
+}
+
+/// Writes a port as a change leaves it, if it is the one that the change is about and only leads to another state.
+fn replace(port: &[u8], (name, change): &(&str, &Change), into: &mut Composer) -> bool {
+    let Change::Leads(id, to) = change else { return false };
+    let view = View::of(port).filter(|view| view.name == Some(name) && view.is_of(*id));
+    if let Some(view) = &view {
+        view.write_leading_to(to.as_ref(), into);
+    }
+    view.is_some()
 }
 
 /// Ports that have become few enough.

@@ -1,8 +1,9 @@
 //! One pass over bytes that finds the first thing strict dag-cbor forbids. Recursive, to [`DEPTH_MAX`].
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
-use super::{DEPTH_MAX, NodeError};
+use super::{DEPTH_MAX, LINK_SPACING, NodeError};
 use crate::Cid;
 use crate::address::{USUAL_BYTES, is_usual};
 
@@ -13,6 +14,8 @@ const TEXT: u8 = 3;
 const LIST: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
+/// The head of a link: tag 42 follows.
+const LINK_HEAD: u8 = 0xd8;
 /// The head of a float of 64 bits.
 const FLOAT: u8 = 0xfb;
 
@@ -88,14 +91,70 @@ pub(super) fn list<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Resu
     scan.end()
 }
 
+/// As [`list`], of a list that was scanned before: what lies in its items is passed over.
+pub(super) fn list_of_valid(bytes: &[u8]) -> Result<Vec<&[u8]>, NodeError> {
+    let mut scan = Scan { bytes, at: 0, visit: &mut |_| {} };
+    let head = scan.byte()?;
+    if head >> 5 != LIST {
+        return Err(NodeError::Shape("a list is expected".to_owned()));
+    }
+    let number = scan.argument(head)?;
+    let mut items = Vec::with_capacity(usize::try_from(number).unwrap_or_default().min(bytes.len()));
+    for _ in 0..number {
+        items.push(scan.passed_item()?);
+    }
+    scan.end().map(|()| items)
+}
+
+/// A link, and the one that stands in its place in an earlier version.
+pub(crate) type Versions<'a> = (&'a [u8], &'a [u8]);
+
+/// Whether the head of a link stands anywhere in the bytes, which most that have none tell at once.
+pub(super) fn may_have_links(bytes: &[u8]) -> bool {
+    bytes.contains(&LINK_HEAD)
+}
+
+/// The links of a value that was scanned before, each with what stands there in an earlier one that differs in nothing but its
+/// links; `None` if it differs in more.
+pub(super) fn links_beside<'a>(
+    bytes: &'a [u8],
+    earlier: &'a [u8],
+) -> Result<Option<Vec<Versions<'a>>>, NodeError> {
+    if bytes.len() != earlier.len() {
+        return Ok(None);
+    }
+    let found = Cell::new(None);
+    let mut scan = Scan { bytes, at: 0, visit: &mut |link| found.set(Some(link)) };
+    let (mut pairs, mut same_to) = (Vec::with_capacity(bytes.len() / LINK_SPACING), 0);
+    loop {
+        scan.short_heads(u64::MAX);
+        if scan.at >= bytes.len() {
+            break;
+        }
+        scan.head()?;
+        let Some(link) = found.take() else { continue };
+        let from = scan.at - link.len();
+        if bytes[same_to..from] != earlier[same_to..from] {
+            return Ok(None);
+        }
+        pairs.push((link, &earlier[from..scan.at]));
+        same_to = scan.at;
+    }
+    scan.end()?;
+    Ok((bytes[same_to..] == earlier[same_to..]).then_some(pairs))
+}
+
 /// Visits the links of a value that was scanned before. What lies in lists and maps follows their heads, so neither has to be
 /// entered: one head comes after the other.
 pub(super) fn links_of_valid<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(&'a [u8])) -> Result<(), NodeError> {
     let mut scan = Scan { bytes, at: 0, visit };
-    while scan.at < bytes.len() {
+    loop {
+        scan.short_heads(u64::MAX);
+        if scan.at >= bytes.len() {
+            return scan.end();
+        }
         scan.head()?;
     }
-    scan.end()
 }
 
 /// As [`map`], of a map that was scanned before: what lies in its values is passed over, and in the last one, which takes up the
@@ -112,16 +171,12 @@ pub(super) fn map_of_valid<'a>(
     let number = scan.argument(head)?;
     for entry in 1..=number {
         let head = scan.byte()?;
-        let (key, from, mut left) = (scan.run(head)?, scan.at, 1);
+        let key = scan.run(head)?;
         if entry == number {
-            visit(key, &bytes[from..]);
+            visit(key, &bytes[scan.at..]);
             return Ok(());
         }
-        while left > 0 {
-            left = scan.head()?.saturating_add(left - 1);
-        }
-        let value = bytes.get(from..scan.at).ok_or(NodeError::Truncated { at: bytes.len() })?;
-        if !visit(key, value) {
+        if !visit(key, scan.passed_item()?) {
             return Ok(());
         }
     }
@@ -168,6 +223,36 @@ impl<'a> Scan<'a, '_> {
             return Ok(items.into());
         }
         self.long_head(head)
+    }
+
+    /// Passes over short heads and the bytes that are their own, until so many items are passed or another head comes; gives
+    /// the number of items that are left. (A loop of its own, as most heads are short: half the instructions.)
+    #[inline]
+    fn short_heads(&mut self, mut left: u64) -> u64 {
+        let mut at = self.at;
+        while left > 0
+            && let Some(head) = self.bytes.get(at)
+            && let (own @ 1.., items) = SHORT[usize::from(*head)]
+        {
+            at += usize::from(own);
+            left = (left - 1).saturating_add(items.into());
+        }
+        self.at = at;
+        left
+    }
+
+    /// Passes over one item; gives its bytes.
+    #[inline]
+    fn passed_item(&mut self) -> Result<&'a [u8], NodeError> {
+        let (from, mut left) = (self.at, 1);
+        loop {
+            left = self.short_heads(left);
+            if left == 0 {
+                break;
+            }
+            left = self.head()?.saturating_add(left - 1);
+        }
+        self.bytes.get(from..self.at).ok_or(NodeError::Truncated { at: self.bytes.len() })
     }
 
     /// As [`Scan::head`], of one that is not short.

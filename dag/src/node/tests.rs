@@ -217,7 +217,41 @@ proptest! {
         if let Ok(bytes) = encode(&value) {
             prop_assert_eq!(links_of_valid(&bytes), links_as_they_stand(&bytes));
             prop_assert_eq!(entries_of_valid(&bytes), entries(&bytes));
+            prop_assert_eq!(items_of_valid(&bytes), items(&bytes));
         }
+    }
+
+    #[test]
+    fn links_stand_beside_those_of_a_version_that_differs_in_nothing_else(value in ipld(), others in any::<[u8; 4]>()) {
+        let Ok(bytes) = encode(&value) else { return Ok(()) };
+        let mut others = others.into_iter().cycle();
+        let mut earlier = bytes.clone();
+        for link in links_as_they_stand(&bytes).unwrap() {
+            let at = link.as_ptr() as usize - bytes.as_ptr() as usize + link.len() - 1;
+            // The last byte of a digest may be any.
+            if address::is_usual(link) {
+                earlier[at] = others.next().unwrap();
+            }
+        }
+        let pairs = links_beside(&bytes, &earlier).unwrap().unwrap();
+        let (links, before): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        prop_assert_eq!(Ok(links), links_as_they_stand(&bytes));
+        prop_assert_eq!(Ok(before), links_as_they_stand(&earlier));
+        let mut longer = earlier.clone();
+        longer.push(0);
+        if scan::may_have_links(&bytes) {
+            prop_assert_eq!(links_beside(&bytes, &longer), Ok(None));
+        }
+    }
+
+    #[test]
+    fn what_stands_between_links_must_be_the_same(links in proptest::collection::vec(0..3u8, 1..4), numbers in [0..3u8, 0..3u8]) {
+        let node = |number: u8| {
+            let links = links.iter().map(|link| Ipld::Link(address::raw_cid(&[*link])));
+            encode(&Ipld::List(links.chain([Ipld::Integer(number.into())]).collect::<Vec<_>>())).unwrap()
+        };
+        let (one, other) = (node(numbers[0]), node(numbers[1]));
+        prop_assert_eq!(links_beside(&one, &other).unwrap().is_some(), numbers[0] == numbers[1]);
     }
 
     #[test]
@@ -238,7 +272,9 @@ proptest! {
         }
         agree(&bytes);
         // What was found valid before and is damaged now is read wrongly or not at all.
-        let _ = (links_of_valid(&bytes), entries_of_valid(&bytes));
+        let whole = encode(&value).unwrap();
+        let _ = (links_of_valid(&bytes), entries_of_valid(&bytes), items_of_valid(&bytes));
+        let _ = (links_beside(&bytes, &whole), links_beside(&whole, &bytes));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{Batch, Reader, Space, StoreError};
 /// Links that two blocks share at least before it pays that one leans on the other.
 pub(super) const LINKS_MIN: usize = 8;
 /// So many links are looked for one by one.
-const FEW: usize = 8;
+pub(super) const FEW: usize = 8;
 
 /// Rows of one kind.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Rows {
             return Ok(row.now.clone());
         }
         let stored = reader.get(Space::References, &key(kind, of.as_bytes()))?;
-        let stored = stored.map(|bytes| address(&bytes)).transpose()?;
+        let stored = stored.map(|bytes| address(&bytes).map(Address::new)).transpose()?;
         self.0.insert(of.clone(), Row { stored: stored.clone(), now: stored.clone() });
         Ok(stored)
     }
@@ -129,9 +129,21 @@ pub(super) fn beyond<'a>(these: &[&'a [u8]], those: &[&[u8]]) -> Vec<&'a [u8]> {
         let those: FxHashSet<&[u8]> = those.iter().copied().collect();
         beyond.retain(|link| !those.contains(link));
     }
-    let mut seen = FxHashSet::default();
-    beyond.retain(|link| seen.insert(*link));
+    once(&mut beyond);
     beyond
+}
+
+/// Leaves each link once, where it comes first.
+fn once(links: &mut Vec<&[u8]>) {
+    if links.len() > FEW {
+        let mut seen = FxHashSet::default();
+        return links.retain(|link| seen.insert(*link));
+    }
+    for at in (1..links.len()).rev() {
+        if links[..at].contains(&links[at]) {
+            links.remove(at);
+        }
+    }
 }
 
 /// The links that nobody counts any more when a block goes, each once: those of `gone` that neither neighbour has, and

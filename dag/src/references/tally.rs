@@ -61,25 +61,27 @@ enum Fate {
 impl<'a> Tally<'a> {
     /// Of a batch that brings or takes so many blocks, roughly.
     pub(super) fn new(reader: &'a dyn Reader, may_have_doomed: bool, blocks: usize) -> Self {
-        // Most bring one in place of another.
+        // Most bring one in place of another, and link to a new one or two.
         let addresses = 2 * blocks;
         Tally {
             reader,
             may_have_doomed,
-            known: Vec::with_capacity(addresses),
+            known: Vec::with_capacity(2 * addresses),
             index: FxHashMap::with_capacity_and_hasher(addresses, FxBuildHasher),
             leans: Leans::default(),
             unseen: Vec::new(),
         }
     }
 
-    fn number(&mut self, address: &Address) -> usize {
+    /// Where an address is in the tally.
+    pub(super) fn number(&mut self, address: &[u8]) -> usize {
         if let Some(number) = self.index.get(address) {
             return *number;
         }
+        let address = Address::new(address);
         self.index.insert(address.clone(), self.known.len());
         self.known.push(Known {
-            address: address.clone(),
+            address,
             offered: None,
             earlier: Earlier::Unknown,
             is_counted: false,
@@ -90,18 +92,13 @@ impl<'a> Tally<'a> {
         self.known.len() - 1
     }
 
-    fn known(&mut self, address: &Address) -> &mut Known {
-        let number = self.number(address);
-        &mut self.known[number]
-    }
-
     pub(super) fn offer(&mut self, address: Address, block: Vec<u8>) {
-        self.known(&address).offered = Some(block);
+        let number = self.number(&address);
+        self.known[number].offered = Some(block);
     }
 
     /// One more reference.
-    pub(super) fn refer(&mut self, address: &Address) {
-        let number = self.number(address);
+    pub(super) fn refer(&mut self, number: usize) {
         let known = &mut self.known[number];
         if !known.is_counted && known.offered.is_some() {
             self.unseen.push(number);
@@ -111,8 +108,8 @@ impl<'a> Tally<'a> {
     }
 
     /// One less.
-    fn let_go(&mut self, address: &Address) {
-        let known = self.known(address);
+    fn let_go(&mut self, number: usize) {
+        let known = &mut self.known[number];
         known.is_counted = true;
         known.change -= 1;
     }
@@ -139,12 +136,10 @@ impl<'a> Tally<'a> {
     }
 
     /// Says what a block takes the place of.
-    pub(super) fn follow(&mut self, new: &Address, earlier: &Address) {
-        if let Some(number) = self.index.get(new) {
-            let known = &mut self.known[*number];
-            if known.offered.is_some() && matches!(known.earlier, Earlier::Unknown) {
-                known.earlier = Earlier::Guessed(earlier.clone());
-            }
+    pub(super) fn follow(&mut self, new: usize, earlier: &[u8]) {
+        let known = &mut self.known[new];
+        if known.offered.is_some() && matches!(known.earlier, Earlier::Unknown) {
+            known.earlier = Earlier::Guessed(Address::new(earlier));
         }
     }
 
@@ -190,7 +185,8 @@ impl<'a> Tally<'a> {
             }
         }
         for link in beyond(&links, &[]) {
-            self.refer(&Address::new(link));
+            let number = self.number(link);
+            self.refer(number);
         }
         Ok(())
     }
@@ -199,53 +195,49 @@ impl<'a> Tally<'a> {
     fn leans_now(&mut self, address: &Address, difference: &Difference) -> Result<bool, StoreError> {
         let Difference { base, new, gone, shared } = difference;
         for (link, before) in new.iter().zip(gone) {
-            self.follow(link, before);
+            if let Some(link) = self.index.get(link) {
+                self.follow(*link, before);
+            }
         }
         if *shared < LINKS_MIN || self.leans.leaner(self.reader, base)?.is_some() {
             return Ok(false);
         }
         self.leans.lean(address, base);
-        new.iter().for_each(|link| self.refer(link));
+        for link in new {
+            let number = self.number(link);
+            self.refer(number);
+        }
         Ok(true)
     }
 
     /// Takes references back, and removes up to `blocks_max` of the blocks that nobody needs then.
-    pub(super) fn drop_all(&mut self, released: Vec<Address>, blocks_max: usize) -> Result<(), StoreError> {
-        for address in &released {
-            self.let_go(address);
+    pub(super) fn drop_all(&mut self, released: Vec<usize>, blocks_max: usize) -> Result<(), StoreError> {
+        for number in &released {
+            self.let_go(*number);
         }
         self.reclaim(released, blocks_max)
     }
 
     /// Removes those of the blocks that nobody needs, and what only they referred to, up to `blocks_max` blocks.
-    pub(super) fn reclaim(
-        &mut self,
-        mut suspects: Vec<Address>,
-        blocks_max: usize,
-    ) -> Result<(), StoreError> {
+    pub(super) fn reclaim(&mut self, mut suspects: Vec<usize>, blocks_max: usize) -> Result<(), StoreError> {
         let mut left = blocks_max;
-        while let Some(address) = suspects.pop() {
+        while let Some(number) = suspects.pop() {
             if left == 0 {
                 // What is dead and stays is found when the rows are written.
                 break;
             }
-            let number = self.number(&address);
             if self.known[number].fate == Fate::Removed || self.excess_after(number)? >= 0 {
                 continue;
             }
             left -= 1;
-            self.remove(number, &address, &mut suspects)?;
+            self.remove(number, &mut suspects)?;
         }
         Ok(())
     }
 
     /// Takes a block away, and the references that were counted for it.
-    fn remove(
-        &mut self,
-        number: usize,
-        address: &Address,
-        suspects: &mut Vec<Address>,
-    ) -> Result<(), StoreError> {
+    fn remove(&mut self, number: usize, suspects: &mut Vec<usize>) -> Result<(), StoreError> {
+        let address = &self.known[number].address.clone();
         let cid = to_cid(address.as_bytes())?;
         if cid.codec() != RAW {
             let block = self.block(address)?;
@@ -257,8 +249,8 @@ impl<'a> Tally<'a> {
             let above = leaner.as_ref().map(|leaner| self.block(leaner)).transpose()?;
             let (below, above) = (neighbour(base.as_ref(), &below)?, neighbour(leaner.as_ref(), &above)?);
             for link in let_go_by(&links, &below, &above) {
-                let link = Address::new(link);
-                self.let_go(&link);
+                let link = self.number(link);
+                self.let_go(link);
                 suspects.push(link);
             }
             self.leans.take_out(address, base.as_ref(), leaner.as_ref());

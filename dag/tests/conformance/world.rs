@@ -60,7 +60,9 @@ impl Random {
         let mut batch = Batch::new();
         for _ in 0..self.below(8) {
             let space = Space::ALL[self.below(Space::ALL.len())];
-            let key = vec![self.below(3) as u8 + 253; self.below(4)];
+            // Some as long as the id of a container, with which most keys begin, and longer.
+            let length = [0, 1, 2, 3, 32, 34][self.below(6)];
+            let key = vec![self.below(3) as u8 + 253; length];
             if self.below(4) == 0 {
                 batch.delete(space, key);
             } else {

@@ -4,7 +4,7 @@
 //! 1. A question leaves no mark, in the store neither.
 //! 2. Its answer leaves when all that it could have read is durable: at once if that is so, else with the batch that makes it so.
 
-use everturn_exo_interface::{Asked, LedOn, LogLevel, Unload};
+use everturn_exo_interface::{Asked, Container, LedOn, LogLevel, Unload};
 use everturn_port_manager::{ContainerId, Kind, Message, Reply as Back, Ticks};
 
 use super::answers::Hearer;
@@ -161,6 +161,7 @@ impl Core {
         if self.runner.settings.unloading == Unloading::EveryTurn {
             return self.settle(id, Unload::Now);
         }
-        self.stays(id);
+        let footprint = self.running.get(&id).and_then(|exo| exo.container()).map(Container::footprint);
+        self.used(id, footprint);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everturn_dag::Cid;
-use everturn_exo_interface::{ExoInterface, OwnLimits, Unload};
+use everturn_exo_interface::{ExoInterface, Footprint, OwnLimits, Unload};
 use everturn_port_manager::{ContainerId, Delivery, Kind, Message, PortId, ReceiptId, Ticks};
 
 use super::again::Again;
@@ -122,7 +122,7 @@ pub(crate) enum Command {
     Registered,
     Settled {
         number: u64,
-        touched: Vec<ContainerId>,
+        touched: Vec<(ContainerId, Option<Footprint>)>,
     },
     Failed(String),
     /// Makes everything done so far durable and ends; nobody may be waiting for it.

@@ -143,7 +143,7 @@ fn entry(
 }
 
 fn nonce(bytes: &[u8]) -> Vec<u8> {
-    let mut node = Composer::default();
+    let mut node = Composer::with_capacity(1 + 2 * bytes.len());
     node.list(bytes.len());
     for byte in bytes {
         node.integer((*byte).into());

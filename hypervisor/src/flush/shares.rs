@@ -71,8 +71,8 @@ pub(super) fn make<'a>(
         path.into_iter().for_each(|mut stale| owner.children.append(&mut stale.children));
         batches.push(share.take());
     }
-    // The owner's node will take its marks away.
-    flush.batch = together(batches, owner.marks.len());
+    // The owner's node will take its marks away, its ports have new blocks, and rows of the references come with them.
+    flush.batch = together(batches, 3 * owner.marks.len());
     Ok(())
 }
 

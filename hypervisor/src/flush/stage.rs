@@ -1,6 +1,6 @@
 //! What a flush reads and writes blocks through.
 
-use everturn_dag::{Batch, Cid, Reader, Space, StoreError, blocks};
+use everturn_dag::{Batch, Cid, Reader, SmallBytes, Space, StoreError, blocks};
 use everturn_exo_interface::{BlockReader, BlockWriter};
 use rustc_hash::FxHashMap;
 
@@ -10,7 +10,7 @@ use crate::keys;
 pub(super) struct Stage<'a> {
     store: &'a dyn Reader,
     /// In no order: that of a batch's blocks shows nowhere.
-    made: FxHashMap<Cid, Vec<u8>>,
+    made: FxHashMap<SmallBytes, Vec<u8>>,
     bytes: usize,
 }
 
@@ -20,14 +20,14 @@ impl BlockReader for Stage<'_> {
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        Ok(self.made.contains_key(cid) || keys::Blocks { reader: self.store }.has(cid)?)
+        Ok(self.made.contains_key(&blocks::key(cid)) || keys::Blocks { reader: self.store }.has(cid)?)
     }
 }
 
 impl BlockWriter for Stage<'_> {
     fn emit(&mut self, cid: Cid, bytes: Vec<u8>) {
         self.bytes += bytes.len();
-        self.made.insert(cid, bytes);
+        self.made.insert(blocks::key(&cid), bytes);
     }
 }
 
@@ -43,15 +43,17 @@ impl<'a> Stage<'a> {
 
     /// Puts what was made into a batch.
     pub(super) fn take(&mut self, batch: &mut Batch) {
-        for (cid, bytes) in std::mem::take(&mut self.made) {
-            batch.put(Space::Blocks, blocks::key(&cid), bytes);
+        for (key, bytes) in std::mem::take(&mut self.made) {
+            batch.put(Space::Blocks, key, bytes);
         }
         self.bytes = 0;
     }
 
     /// A block that this store made itself, on the word of the store's own check.
     pub(super) fn own_block(&self, cid: &Cid) -> Result<Vec<u8>, StoreError> {
-        if let Some(bytes) = self.made.get(cid) {
+        if !self.made.is_empty()
+            && let Some(bytes) = self.made.get(&blocks::key(cid))
+        {
             return Ok(bytes.clone());
         }
         blocks::get_unhashed(self.store, cid)?.ok_or_else(|| blocks::missing(cid))

@@ -13,13 +13,13 @@ pub(super) struct Stale {
     pub(super) id: ContainerId,
     pub(super) record: Summary,
     /// The name of its owner's port to it, if the mark said one.
-    pub(super) name: String,
+    pub(super) name: Option<PortName>,
     /// Its newest state node.
     pub(super) before: Option<Cid>,
     /// Marks that are done with when the node is.
     pub(super) marks: Vec<Vec<u8>>,
     /// Children that were marked and not looked at yet, each with the name of its port.
-    pub(super) open: Vec<(ContainerId, String)>,
+    pub(super) open: Vec<(ContainerId, Option<PortName>)>,
     /// Children that are done with, each once.
     pub(super) children: Vec<(ContainerId, Done)>,
     /// Names whose port has to be looked at.
@@ -35,8 +35,8 @@ pub(super) struct Done {
 }
 
 impl Done {
-    pub(super) fn new(name: &str, cid: Option<Cid>) -> Done {
-        Done { port: PortName::new(name).ok().map(Keyed::from), cid }
+    pub(super) fn new(name: Option<PortName>, cid: Option<Cid>) -> Done {
+        Done { port: name.map(Keyed::from), cid }
     }
 }
 
@@ -46,14 +46,15 @@ impl Stale {
         let Some(record) = keys::read_summary(store, id)? else { return Ok(None) };
         let before = references::held(store, &keys::newest_node(id))?;
         let (marks, open, children) = (Vec::new(), Vec::new(), Vec::new());
-        let (name, rebound) = (String::new(), BTreeSet::new());
+        let (name, rebound) = (None, BTreeSet::new());
         let mut stale = Stale { id, record, name, before, marks, open, children, rebound };
         let mut damaged = false;
         store.scan(Space::Stale, id.as_bytes(), &mut |key, value| {
             match keys::parse_stale(key) {
                 Some((_, StaleKey::Own)) => {}
                 Some((_, StaleKey::Child(child))) => {
-                    stale.open.push((child, String::from_utf8_lossy(value).into_owned()));
+                    let name = std::str::from_utf8(value).ok().and_then(|name| PortName::new(name).ok());
+                    stale.open.push((child, name));
                 }
                 Some((_, StaleKey::Port(name))) => drop(stale.rebound.insert(name)),
                 None => damaged = true,
@@ -79,9 +80,9 @@ impl Stale {
     }
 
     /// The same container with some of its open children, and nothing else to do.
-    pub(super) fn sharing(&self, open: Vec<(ContainerId, String)>) -> Stale {
-        let (marks, children, rebound) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let (record, name) = (self.record.clone(), String::new());
+    pub(super) fn sharing(&self, open: Vec<(ContainerId, Option<PortName>)>) -> Stale {
+        let (marks, children, rebound) = (Vec::new(), Vec::with_capacity(open.len()), BTreeSet::new());
+        let (record, name) = (self.record.clone(), None);
         Stale { id: self.id, record, name, before: self.before, marks, open, children, rebound }
     }
 }

@@ -71,8 +71,10 @@ fn changed(root: Cid, blocks: &mut Blocks, changes: &[(u64, bool)]) -> Cid {
     let by = |crew| {
         let load = |cid: &Cid| Ok(blocks[cid].clone());
         let mut blocks = update::Blocks { load: &load, crew, made: Vec::new() };
-        let apply = |_, (number, is_there): &(u64, bool)| Ok(is_there.then(|| entry(*number).1));
-        let by = Update { blocks: &mut blocks, key_of: &key_of, apply: &apply };
+        let apply =
+            |_: Option<&[u8]>, (number, is_there): &(u64, bool)| Ok(is_there.then(|| entry(*number).1));
+        let replace = |_: &[u8], _: &(u64, bool), _: &mut Composer| false;
+        let by = Update { blocks: &mut blocks, key_of: &key_of, replace: &replace, apply: &apply };
         let part = update::update(by, &root, &sorted).unwrap();
         (part, blocks.made.into_iter().map(|made| (made.cid, made.block)).collect::<Vec<_>>())
     };
@@ -146,6 +148,80 @@ fn the_form_is_that_of_the_content_whatever_came_before() {
     let all: Vec<_> = there.iter().map(|number| (*number, false)).collect();
     assert!(all.len() > 32, "{}", all.len());
     assert_eq!(changed(root, &mut blocks, &all), written(&[]).0);
+}
+
+/// An entry that says something beside its key.
+fn saying(number: u64, what: u64) -> Entry {
+    let key = entry(number).0;
+    (key, encoded(&[("key", Ipld::Bytes(key.to_vec())), ("says", Ipld::Integer(what.into()))]))
+}
+
+#[test]
+fn entries_that_keep_their_keys_are_replaced_where_they_stand() {
+    let mut says: BTreeMap<u64, u64> = (0..900).map(|number| (number, 0)).collect();
+    let all = |says: &BTreeMap<u64, u64>| {
+        let mut all: Vec<Entry> = says.iter().map(|(number, what)| saying(*number, *what)).collect();
+        all.sort_by_key(|(key, _)| *key);
+        written(&all)
+    };
+    let (mut root, mut blocks) = all(&says);
+    let asked = AtomicUsize::new(0);
+    let key_of = |entry: &[u8]| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        key_of(entry)
+    };
+    let (mut replaced, mut sought) = (0, 0);
+    for round in 1..200u64 {
+        // Every third round only says other things, of many or of few; the others add and take away as well, more and more.
+        let number = |at: u64| (round * 131 + at * 977) % 1_000;
+        let mut changes = BTreeMap::new();
+        for number in (0..1 + (round % 5) * 40).map(number) {
+            let stays = round % 3 == 0 || (number + round) % 120 > round;
+            changes
+                .insert(number, (stays && (round % 3 != 0 || says.contains_key(&number))).then_some(round));
+        }
+        if round % 3 == 0 {
+            changes.retain(|_, says| says.is_some());
+        }
+        let mut sorted: Vec<(Key, (u64, Option<u64>))> =
+            changes.iter().map(|(number, what)| (entry(*number).0, (*number, *what))).collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        let load = |cid: &Cid| Ok(blocks[cid].clone());
+        let mut made = update::Blocks { load: &load, crew: None, made: Vec::new() };
+        let apply = |_: Option<&[u8]>, (number, what): &(u64, Option<u64>)| {
+            Ok(what.map(|what| saying(*number, what).1))
+        };
+        let replace = |before: &[u8], (number, what): &(u64, Option<u64>), into: &mut Composer| {
+            let is_of = super::tests::key_of(before) == Some(entry(*number).0);
+            match what {
+                Some(what) if is_of => drop(into.encoded(&saying(*number, *what).1)),
+                _ => return false,
+            }
+            true
+        };
+        asked.store(0, Ordering::Relaxed);
+        let by = Update { blocks: &mut made, key_of: &key_of, replace: &replace, apply: &apply };
+        let part = update::update(by, &root, &sorted).unwrap();
+        match asked.load(Ordering::Relaxed) {
+            0 => replaced += 1,
+            _ => sought += 1,
+        }
+        let made: Vec<_> = made.made.into_iter().map(|made| (made.cid, made.block)).collect();
+        blocks.extend(made);
+        root = match part {
+            Part::Many(root) => root,
+            Part::Few(few, _) => put(&mut blocks, leaf(&few)),
+        };
+        for (number, what) in changes {
+            match what {
+                Some(what) => says.insert(number, what),
+                None => says.remove(&number),
+            };
+        }
+        assert_eq!(root, all(&says).0, "{} entries in round {round}", says.len());
+    }
+    assert!(replaced > 50 && sought > 100, "{replaced} rounds without a key, {sought} with");
+    assert!(says.len() < 100, "{}", says.len());
 }
 
 #[test]

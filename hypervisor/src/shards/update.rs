@@ -1,11 +1,17 @@
 //! Changing some entries of a map: reads and writes the paths to them, and what has to be joined when entries go.
 
+use std::borrow::Cow;
+
 use everturn_dag::address::node_cid;
+use everturn_dag::node::{self, Composer};
 use everturn_dag::references::Difference;
 use everturn_dag::{Cid, StoreError};
 
 use super::{Block, ENTRIES_MAX, Entry, Key, KeyOf, SHARDS, Wrong, inner, leaf, open, split, write_below};
 use crate::crew::Crew;
+
+/// Bytes by which a changed entry is longer than before at most, mostly: a link where there was none.
+const GROWTH_BYTES: usize = 41;
 
 /// Entries that fit into one block, by key; not written yet.
 pub(crate) type Few = Vec<Entry>;
@@ -60,13 +66,25 @@ impl Blocks<'_> {
 }
 
 /// What becomes of an entry by a change.
-pub(crate) type Apply<'a, C> = dyn Fn(Option<Vec<u8>>, &C) -> Result<Option<Vec<u8>>, StoreError> + Sync + 'a;
+pub(crate) type Apply<'a, C> = dyn Fn(Option<&[u8]>, &C) -> Result<Option<Vec<u8>>, StoreError> + Sync + 'a;
+
+/// Writes an entry as a change leaves it, if it is the one that the change is about and keeps its key, and says so. For every
+/// other it says `false` and writes nothing: it is looked for by its key.
+pub(crate) type Replace<'a, C> = dyn Fn(&[u8], &C, &mut Composer) -> bool + Sync + 'a;
 
 /// What changes a map.
 pub(crate) struct Update<'a, 'b, C> {
     pub(crate) blocks: &'a mut Blocks<'b>,
     pub(crate) key_of: &'a KeyOf<'a>,
+    pub(crate) replace: &'a Replace<'a, C>,
     pub(crate) apply: &'a Apply<'a, C>,
+}
+
+/// What lies in a shard of a block.
+enum Shard {
+    Part(Part),
+    /// The same number of entries under the same keys, in one block that is not written yet, and that block as it was.
+    Replaced(Vec<u8>, Old),
 }
 
 /// The changes in one of a block's shards, for whoever is free.
@@ -75,7 +93,7 @@ struct Job<'a, C> {
     path: Key,
     changes: &'a [(Key, C)],
     blocks: Blocks<'a>,
-    part: Result<Part, StoreError>,
+    shard: Result<Shard, StoreError>,
 }
 
 /// Applies changes, which are sorted by key, to a map.
@@ -84,25 +102,62 @@ pub(crate) fn update<C: Sync>(
     root: &Cid,
     changes: &[(Key, C)],
 ) -> Result<Part, StoreError> {
-    by.below(Some(root), &mut [0; 32], 0, changes)
+    let block = (by.blocks.load)(root)?;
+    by.block((*root, block), &mut [0; 32], 0, changes)
 }
 
 impl<C: Sync> Update<'_, '_, C> {
-    fn below(
+    /// What becomes of what lies below one of a block's shards.
+    fn shard(
         &mut self,
         cid: Option<&Cid>,
         path: &mut Key,
         depth: usize,
         changes: &[(Key, C)],
-    ) -> Result<Part, StoreError> {
-        let Some(cid) = cid else { return self.change(Vec::new(), None, depth, changes) };
-        let block = (self.blocks.load)(cid)?;
-        match open(cid, &block, path, depth, self.key_of)? {
-            Block::Leaf(entries) => self.change(entries, Some((*cid, block)), depth, changes),
-            Block::Inner(_) if depth >= super::DEPTH_MAX => {
-                Err(Wrong::new(cid, "its map is deeper than a key is long").into())
+    ) -> Result<Shard, StoreError> {
+        let Some(cid) = cid else { return self.change(Vec::new(), None, depth, changes).map(Shard::Part) };
+        let old = (*cid, (self.blocks.load)(cid)?);
+        match self.replaced(&old.1, changes) {
+            Some(block) => Ok(Shard::Replaced(block, old)),
+            None => self.block(old, path, depth, changes).map(Shard::Part),
+        }
+    }
+
+    /// The block of a few entries after changes that are all about one of them and leave it its key. Such a block is known to
+    /// be of the right form, so its entries' keys need not be found: they come in the order of the changes' own.
+    fn replaced(&self, block: &[u8], changes: &[(Key, C)]) -> Option<Vec<u8>> {
+        let mut entries = None;
+        node::visit_valid(block, &mut |name, value| {
+            entries = (name == b"entries").then_some(value);
+            false
+        })
+        .ok()?;
+        let entries = node::items_of_valid(entries?).ok()?;
+        let mut after = Composer::with_capacity(block.len() + GROWTH_BYTES * changes.len());
+        after.map(1).text("entries").list(entries.len());
+        let mut changes = changes.iter().peekable();
+        for entry in entries {
+            let replaced = changes.next_if(|(_, change)| (self.replace)(entry, change, &mut after));
+            if replaced.is_none() {
+                after.encoded(entry);
             }
-            Block::Inner(shards) => self.descend(*shards, (cid, &block), path, depth, changes),
+        }
+        changes.next().is_none().then(|| after.finish())
+    }
+
+    fn block(
+        &mut self,
+        (cid, block): Old,
+        path: &mut Key,
+        depth: usize,
+        changes: &[(Key, C)],
+    ) -> Result<Part, StoreError> {
+        match open(&cid, &block, path, depth, self.key_of)? {
+            Block::Leaf(entries) => self.change(entries, Some((cid, block)), depth, changes),
+            Block::Inner(_) if depth >= super::DEPTH_MAX => {
+                Err(Wrong::new(&cid, "its map is deeper than a key is long").into())
+            }
+            Block::Inner(shards) => self.descend(*shards, (&cid, &block), path, depth, changes),
         }
     }
 
@@ -120,7 +175,7 @@ impl<C: Sync> Update<'_, '_, C> {
                 after.push(entry);
             }
             let before = entries.next_if(|(other, _)| other == key).map(|(_, entry)| entry);
-            after.extend((self.apply)(before, change)?.map(|entry| (*key, entry)));
+            after.extend((self.apply)(before.as_deref(), change)?.map(|entry| (*key, entry)));
         }
         after.extend(entries);
         match after.len() {
@@ -138,66 +193,72 @@ impl<C: Sync> Update<'_, '_, C> {
         changes: &[(Key, C)],
     ) -> Result<Part, StoreError> {
         let mut few: [Option<(Few, Option<Old>)>; SHARDS] = Default::default();
+        let mut replaced: [Option<(Vec<u8>, Old)>; SHARDS] = Default::default();
         let mut may_join = true;
-        for (slot, part) in self.parts(&shards, path, depth, changes)? {
-            match part {
-                Part::Few(entries, old) => few[slot] = Some((entries, old)),
-                Part::Many(cid) => {
+        for (slot, shard) in self.shards(&shards, path, depth, changes)? {
+            match shard {
+                Shard::Part(Part::Few(entries, old)) => few[slot] = Some((entries, old)),
+                Shard::Replaced(block, old) => replaced[slot] = Some((block, old)),
+                Shard::Part(Part::Many(cid)) => {
                     shards[slot] = Some(cid);
                     may_join = false;
                 }
             }
         }
-        let changed: usize = few.iter().flatten().map(|(few, _)| few.len()).sum();
+        // As many entries as before were not to be joined before.
+        let changed = few.iter().flatten().map(|(few, _)| few.len()).reduce(|some, more| some + more);
         if may_join
-            && changed <= ENTRIES_MAX
-            && let Some(joined) = self.join(&shards, &few, path, depth)?
+            && changed.is_some_and(|changed| changed <= ENTRIES_MAX)
+            && let Some(joined) = self.join(&shards, &few, &replaced, path, depth)?
         {
             return Ok(Part::Few(joined, None));
         }
-        for (shard, few) in shards.iter_mut().zip(few) {
-            match few {
-                Some((few, _)) if few.is_empty() => *shard = None,
-                Some((few, old)) => {
-                    let old = old.as_ref().map(|(cid, block)| (cid, block.as_slice()));
-                    *shard = Some(self.blocks.put(leaf(&few), old)?);
+        for (shard, (few, replaced)) in shards.iter_mut().zip(few.into_iter().zip(replaced)) {
+            let (block, old) = match (few, replaced) {
+                (Some((few, _)), _) if few.is_empty() => {
+                    *shard = None;
+                    continue;
                 }
-                None => {}
-            }
+                (Some((few, old)), _) => (leaf(&few), old),
+                (None, Some((block, old))) => (block, Some(old)),
+                (None, None) => continue,
+            };
+            let old = old.as_ref().map(|(cid, block)| (cid, block.as_slice()));
+            *shard = Some(self.blocks.put(block, old)?);
         }
         self.blocks.put(inner(&shards), Some(old)).map(Part::Many)
     }
 
     /// What becomes of those of a block's shards that changes fall into.
-    fn parts(
+    fn shards(
         &mut self,
         shards: &[Option<Cid>; SHARDS],
         path: &mut Key,
         depth: usize,
         changes: &[(Key, C)],
-    ) -> Result<Vec<(usize, Part)>, StoreError> {
+    ) -> Result<Vec<(usize, Shard)>, StoreError> {
         let groups = split(changes, depth).enumerate().filter(|(_, changes)| !changes.is_empty());
         let Some(crew) = self.blocks.crew.filter(|crew| crew.pays_for(changes.len())) else {
             let below = |(slot, changes): (usize, &[(Key, C)])| {
                 super::set_bits(path, depth, slot as u8);
-                Ok((slot, self.below(shards[slot].as_ref(), path, depth + 1, changes)?))
+                Ok((slot, self.shard(shards[slot].as_ref(), path, depth + 1, changes)?))
             };
             return groups.map(below).collect();
         };
-        let (load, key_of, apply) = (self.blocks.load, self.key_of, self.apply);
+        let (load, key_of, replace, apply) = (self.blocks.load, self.key_of, self.replace, self.apply);
         let job = |(slot, changes): (usize, _)| {
             super::set_bits(path, depth, slot as u8);
             let blocks = Blocks { load, crew: None, made: Vec::new() };
-            Job { slot, path: *path, changes, blocks, part: Ok(Part::Few(Vec::new(), None)) }
+            Job { slot, path: *path, changes, blocks, shard: Ok(Shard::Part(Part::Few(Vec::new(), None))) }
         };
         let mut jobs: Vec<Job<'_, C>> = groups.map(job).collect();
         crew.each(&mut jobs, |job| {
-            let mut by = Update { blocks: &mut job.blocks, key_of, apply };
-            job.part = by.below(shards[job.slot].as_ref(), &mut job.path, depth + 1, job.changes);
+            let mut by = Update { blocks: &mut job.blocks, key_of, replace, apply };
+            job.shard = by.shard(shards[job.slot].as_ref(), &mut job.path, depth + 1, job.changes);
         });
         let done = |job: Job<'_, C>| {
             self.blocks.made.extend(job.blocks.made);
-            Ok((job.slot, job.part?))
+            Ok((job.slot, job.shard?))
         };
         jobs.into_iter().map(done).collect()
     }
@@ -207,6 +268,7 @@ impl<C: Sync> Update<'_, '_, C> {
         &mut self,
         shards: &[Option<Cid>; SHARDS],
         few: &[Option<(Few, Option<Old>)>; SHARDS],
+        replaced: &[Option<(Vec<u8>, Old)>; SHARDS],
         path: &mut Key,
         depth: usize,
     ) -> Result<Option<Few>, StoreError> {
@@ -215,7 +277,11 @@ impl<C: Sync> Update<'_, '_, C> {
         for (slot, shard) in shards.iter().enumerate() {
             let (None, Some(cid)) = (&few[slot], shard) else { continue };
             super::set_bits(path, depth, slot as u8);
-            match open(cid, &(self.blocks.load)(cid)?, path, depth + 1, self.key_of)? {
+            let block = match &replaced[slot] {
+                Some((block, _)) => Cow::Borrowed(block),
+                None => Cow::Owned((self.blocks.load)(cid)?),
+            };
+            match open(cid, &block, path, depth + 1, self.key_of)? {
                 Block::Inner(_) => return Ok(None),
                 Block::Leaf(entries) => {
                     number += entries.len();

@@ -41,14 +41,19 @@ impl<'a> View<'a> {
 
     /// Whether it leads to this container.
     pub(in crate::port_map) fn is_of(&self, id: ContainerId) -> bool {
-        id.cid().is_some_and(|cid| address::to_bytes(&cid) == self.id)
+        id.cid().is_some_and(|cid| *address::to_bytes(&cid) == *self.id)
+    }
+
+    /// Writes the same port, to another state of the container.
+    pub(in crate::port_map) fn write_leading_to(&self, to: Option<&Cid>, into: &mut Composer) {
+        let (before, after) = self.around;
+        into.encoded(before).link(to).encoded(after);
     }
 
     /// The same port, to another state of the container.
     pub(in crate::port_map) fn leading_to(&self, to: Option<&Cid>) -> Vec<u8> {
-        let (before, after) = self.around;
-        let mut port = Composer::with_capacity(before.len() + after.len() + 48);
-        port.encoded(before).link(to).encoded(after);
+        let mut port = Composer::with_capacity(self.around.0.len() + self.around.1.len() + 48);
+        self.write_leading_to(to, &mut port);
         port.finish()
     }
 }
