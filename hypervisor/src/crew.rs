@@ -1,10 +1,13 @@
 //! The threads that share the work of a flush.
 
+mod processors;
+
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use self::processors::Helpers;
 use crate::builder::THREAD_STACK_BYTES;
 
 /// Nodes from which on it pays to share them: to wake a thread takes as long as some ten nodes (measured: 70 us).
@@ -18,12 +21,13 @@ const ROUNDS_MIN: usize = 8;
 pub(crate) struct Crew {
     threads: NonZeroUsize,
     pool: OnceLock<Option<ThreadPool>>,
+    helpers: Arc<Helpers>,
 }
 
 impl Crew {
     /// A thread and its helpers, so many together.
     pub(crate) fn new(threads: NonZeroUsize) -> Crew {
-        Crew { threads, pool: OnceLock::new() }
+        Crew { threads, pool: OnceLock::new(), helpers: Arc::default() }
     }
 
     pub(crate) fn threads(&self) -> NonZeroUsize {
@@ -49,6 +53,7 @@ impl Crew {
         let left = Mutex::new(jobs.iter_mut());
         let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || std::iter::from_fn(next).for_each(&work);
+        self.helpers.keep_off();
         pool.in_place_scope(|scope| {
             (0..others).for_each(|_| scope.spawn(|_| work()));
             work();
@@ -60,7 +65,8 @@ impl Crew {
         let start = || {
             let pool = ThreadPoolBuilder::new().num_threads(self.threads.get() - 1);
             let pool = pool.thread_name(|number| format!("everturn-flush-{number}"));
-            let pool = pool.stack_size(THREAD_STACK_BYTES).build();
+            let helpers = self.helpers.clone();
+            let pool = pool.stack_size(THREAD_STACK_BYTES).start_handler(move |_| helpers.join()).build();
             pool.inspect_err(|error| tracing::warn!(%error, "no threads to help with state roots")).ok()
         };
         if self.threads.get() == 1 {
