@@ -1,5 +1,8 @@
 //! The threads that share the work of a flush.
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
 mod processors;
 
 use std::num::NonZeroUsize;
@@ -7,6 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+#[cfg(not(target_os = "linux"))]
+use self::elsewhere::Helpers;
+#[cfg(target_os = "linux")]
 use self::processors::Helpers;
 use crate::builder::THREAD_STACK_BYTES;
 
