@@ -26,8 +26,10 @@ const FILL: i64 = 5_000;
 /// Operations of one measured burst, and bursts.
 const BURST: usize = 10_000;
 const BURSTS: usize = 5;
-/// Writes one after the other.
+/// Writes one after the other, and the blocks of them of which the middle one says what was written: what the store still holds
+/// of the bursts before falls into one of them.
 const ALONE: usize = 200;
+const BLOCKS: usize = 10;
 const LOADED: usize = 60_000;
 const UNDER_WAY: usize = 16_384;
 /// What is added at a time until the cycle collector's turn comes.
@@ -233,7 +235,12 @@ impl Data<'_> {
                 alone.pages,
                 "pages",
             ));
-            let note = format!("SQLite {} bytes", figure(alone.sqlite_bytes));
+            let note = format!(
+                "median of {BLOCKS} blocks; with what the store still has to do for the bursts {} bytes; SQLite {} bytes, with that {}",
+                figure(alone.all_bytes),
+                figure(alone.sqlite_bytes),
+                figure(alone.all_sqlite_bytes)
+            );
             table.add(
                 Row::new(
                     of(self.instances, &format!("written for {what}, alone")),
@@ -264,28 +271,32 @@ impl Data<'_> {
         let count = self.bed.effort.of(ALONE);
         let (operations, messages) = self.operations(verb, count)?;
         let (mut ours, mut raw, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut bytes, mut sqlite_bytes, pages) = (0, 0, self.world.dirty_pages());
+        let (mut bytes, mut sqlite_bytes, pages) = (Vec::new(), Vec::new(), self.world.dirty_pages());
         for (operation, message) in operations.iter().zip(&messages) {
             let before = Written::now()?;
             let (took, answer) = timed(|| self.world.ask(&self.people, message));
             answer?;
             ours.push(took);
             let written = Written::now()?.since(before).given;
-            bytes += written;
+            bytes.push(written);
             raw.push(self.raw.append(written as usize)?);
             let before = Written::now()?;
             theirs.push(Duration::from_secs_f64(self.sqlite.alone(verb, *operation)?));
-            sqlite_bytes += Written::now()?.since(before).given;
+            sqlite_bytes.push(Written::now()?.since(before).given);
         }
-        let each = |sum: u64| sum as f64 / count as f64;
+        let each = |sum: u64, of: usize| sum as f64 / of as f64;
+        let mean = |bytes: &[u64]| each(bytes.iter().sum(), bytes.len());
+        let middle = |bytes: &[u64]| median(bytes.chunks(count.div_ceil(BLOCKS)).map(mean).collect());
         let of = |times: &[Duration]| micros(median_time(times));
         Ok(Alone {
             ours: of(&ours),
             raw: of(&raw),
             theirs: of(&theirs),
-            bytes: each(bytes),
-            sqlite_bytes: each(sqlite_bytes),
-            pages: each(self.world.dirty_pages() - pages),
+            bytes: middle(&bytes),
+            all_bytes: mean(&bytes),
+            sqlite_bytes: middle(&sqlite_bytes),
+            all_sqlite_bytes: mean(&sqlite_bytes),
+            pages: each(self.world.dirty_pages() - pages, count),
         })
     }
 
@@ -367,12 +378,14 @@ impl Data<'_> {
     }
 }
 
-/// Medians of times in microseconds, the rest of one operation.
+/// Of one operation: medians of times in microseconds, of bytes the median of blocks, and what all of them come to.
 struct Alone {
     ours: f64,
     raw: f64,
     theirs: f64,
     bytes: f64,
+    all_bytes: f64,
     sqlite_bytes: f64,
+    all_sqlite_bytes: f64,
     pages: f64,
 }
